@@ -1,0 +1,1 @@
+"""Configuration and secrets, kept by Prefect; a block makes clients."""

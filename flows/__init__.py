@@ -1,0 +1,1 @@
+"""The verbs an operator starts; each reads like a checklist."""

@@ -1,0 +1,94 @@
+"""A throw-away certificate authority for one lab."""
+
+import ipaddress
+import ssl
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+_LIFE = timedelta(days=3650)
+
+
+class Authority:
+    """Signs server and client certificates; its own certificate is written to `ca_file`."""
+
+    def __init__(self, folder: Path, name: str = "acrfleet lab CA") -> None:
+        """Make a key and a self-signed certificate below `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _subject(name)
+        self._certificate = (
+            _builder(self._name, self._name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.pem = self._certificate.public_bytes(serialization.Encoding.PEM)
+        self.ca_file = folder / "ca.pem"
+        self.ca_file.write_bytes(self.pem)
+
+    def issue(
+        self, common_name: str, *, names: Sequence[str] = (), organization: str | None = None
+    ) -> tuple[bytes, bytes]:
+        """Return certificate and key as PEM; `names` are DNS names and IP addresses it serves."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = _builder(_subject(common_name, organization), self._name, key.public_key())
+        builder = builder.add_extension(
+            x509.ExtendedKeyUsage(
+                [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+            ),
+            critical=False,
+        )
+        if names:
+            alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
+            builder = builder.add_extension(alternatives, critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
+        return certificate.public_bytes(serialization.Encoding.PEM), key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
+    def server_context(self, names: Sequence[str]) -> ssl.SSLContext:
+        """Return a TLS context for a server that answers under these names."""
+        certificate, key = self.issue(names[0], names=names)
+        bundle = self.folder / f"server-{names[0]}.pem"
+        bundle.touch(mode=0o600)
+        bundle.write_bytes(certificate + key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(bundle)
+        return context
+
+
+def _subject(common_name: str, organization: str | None = None) -> x509.Name:
+    parts = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
+    if organization:
+        parts.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
+    return x509.Name(parts)
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + _LIFE)
+    )

@@ -1,0 +1,1 @@
+"""One retryable step each: retries, time limits, run log. No rules."""

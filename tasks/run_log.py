@@ -1,0 +1,23 @@
+"""The run log: what was done, in the operator's words, in Prefect's log and on the terminal."""
+
+import logging
+
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_run_logger
+
+
+def say(message: str) -> None:
+    """Log one sentence to the current run, or to the program's logger outside of a run."""
+    _logger().info(message)
+
+
+def warn(message: str) -> None:
+    """Log one sentence that an operator should not miss."""
+    _logger().warning(message)
+
+
+def _logger() -> "logging.Logger | logging.LoggerAdapter[logging.Logger]":
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger("acrfleet")

@@ -1,0 +1,52 @@
+"""Waiting that says what it waits for, ends at a deadline and can be interrupted."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from tasks.run_log import say
+
+T = TypeVar("T")
+_STOP = threading.Event()
+
+
+class StoppedError(BaseException):
+    """The operator pressed Ctrl-C; not an `Exception`, so that no step takes it for a failure."""
+
+
+def stop_waiting() -> None:
+    """Make every wait in this process end with `StoppedError` at once."""
+    _STOP.set()
+
+
+def pause(seconds: float) -> None:
+    """Sleep, or raise `StoppedError` as soon as the operator stops the run."""
+    if _STOP.wait(seconds):
+        raise StoppedError
+
+
+def wait_for(
+    look: Callable[[], tuple[T | None, str]], *, patience: timedelta, every: float = 2.0
+) -> tuple[T | None, str]:
+    """Look again and again until there is a value or patience ends.
+
+    Args:
+        look: Returns the value, or None and a phrase that says what is still missing.
+        patience: How long to go on.
+        every: Seconds between two looks.
+
+    Returns:
+        The value, or None once patience has ended, and the last phrase.
+    """
+    deadline = time.monotonic() + patience.total_seconds()
+    said = ""
+    while True:
+        value, phrase = look()
+        if value is not None or time.monotonic() >= deadline:
+            return value, phrase
+        if phrase != said:
+            say(f"waiting: {phrase}")
+            said = phrase
+        pause(min(every, max(0.05, deadline - time.monotonic())))
