@@ -4,201 +4,258 @@ These models are the vocabulary of the whole program. `fleet.fleet_file` makes t
 hold no secret and are safe to print.
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
-from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, ValidationInfo, field_validator
 
+from fleet.azure_settings import (
+    AcrRegistry,
+    Cloud,
+    ConnectedRegistry,
+    GarbageCollection,
+    Mode,
+    RegistryFromBlock,
+    Repositories,
+    Sync,
+)
+from fleet.strict import Strict
+from fleet.validation import (
+    BlockName,
+    ConnectedRegistryName,
+    FilePath,
+    Flag,
+    ImageReference,
+    PlainName,
+    Port,
+    ScopeMapName,
+    Tag,
+    TokenName,
+    WholeNumber,
+    broken_combination,
+    broken_rule,
+)
+from fleet.validation_chart import refuse_typed_values
+from fleet.validation_cluster import (
+    ChartReference,
+    ChartVersion,
+    ClusterIp,
+    HostAddress,
+    LabelKey,
+    LabelValue,
+    NamespaceName,
+    NodeName,
+    ObjectName,
+    ReleaseName,
+    StorageSize,
+    UserName,
+)
+from fleet.validation_time import Expiry, Wait
 
-class Strict(BaseModel):
-    """A frozen model that refuses keys it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Cloud(Strict):
-    """Where Azure is. `custom` names its own end points, as Azure Stack and the lab do."""
-
-    name: Literal["public", "government", "china", "custom"] = "public"
-    authority: str | None = Field(None, description="Login authority, for example https://host")
-    resource_manager: str | None = Field(None, description="Resource Manager URL")
-    audience: str | None = Field(None, description="Audience of management tokens")
-    ca_file: str | None = Field(None, description="PEM file that verifies these end points")
-
-
-class AcrRegistry(Strict):
-    """One Azure Container Registry that is the parent of connected registries."""
-
-    key: str = Field(description="The name this fleet file gives it")
-    subscription_id: str
-    resource_group: str
-    name: str
-    cloud: Cloud = Cloud()
-    azure_login: str | None = Field(None, description="Azure login block; none: default chain")
-    enable_data_endpoint: bool = Field(
-        False, description="May turn on the dedicated data endpoint where it is off"
-    )
-    max_concurrent_calls: int = Field(8, ge=1, le=64)
-
-
-class Mode(StrEnum):
-    """Whether sites may push to their registry."""
-
-    READ_ONLY = "ReadOnly"
-    READ_WRITE = "ReadWrite"
-
-
-class Repositories(Strict):
-    """Which repositories a site mirrors, as globs over the registry's catalog."""
-
-    include: tuple[str, ...]
-    exclude: tuple[str, ...] = ()
-
-
-class Sync(Strict):
-    """When a site fetches content and messages; the schedule is a 5-field cron in UTC."""
-
-    schedule: str = "* * * * *"
-    window: timedelta | None = None
-    message_ttl: timedelta = timedelta(days=2)
-
-
-class GarbageCollection(Strict):
-    """When the site's registry removes blobs nobody refers to."""
-
-    enabled: bool = True
-    schedule: str = "0 0 * * *"
-
-
-class ConnectedRegistry(Strict):
-    """Settings of the connected registry resource in Azure."""
-
-    mode: Mode = Mode.READ_ONLY
-    sync: Sync = Sync()
-    log_level: Literal["Debug", "Information", "Warning", "Error", "None"] = "Information"
-    audit_log: bool = False
-    garbage_collection: GarbageCollection = GarbageCollection()
-    notifications: tuple[str, ...] = ()
+__all__ = [
+    "AcrRegistry",
+    "Chart",
+    "Cloud",
+    "ClusterAccess",
+    "ConnectedRegistry",
+    "Fleet",
+    "GarbageCollection",
+    "Host",
+    "Jump",
+    "Mode",
+    "Node",
+    "Patience",
+    "PullSecrets",
+    "RegistryFromBlock",
+    "Repositories",
+    "Service",
+    "Site",
+    "SiteNames",
+    "Ssh",
+    "Storage",
+    "Strict",
+    "Sync",
+]
 
 
 class Storage(Strict):
     """The volume that holds the mirrored images."""
 
-    class_name: str = "local-path"
-    size: str = "20Gi"
+    class_name: ObjectName = Field("local-path", description="Storage class of the volume")
+    size: StorageSize = Field("20Gi", description="Size of the volume")
 
 
 class Service(Strict):
     """How the site's registry is reached inside the site."""
 
-    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
-    cluster_ip: IPv4Address | IPv6Address | None = None
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
+        "ClusterIP", description="Type of the Kubernetes Service"
+    )
+    cluster_ip: ClusterIp = Field(
+        None, description="Fixed address from the service network; none: the cluster chooses"
+    )
 
 
 class Chart(Strict):
     """The connected registry's Helm chart and the values given to it."""
 
-    reference: str = "oci://mcr.microsoft.com/acr/connected-registry/chart"
-    version: str
-    namespace: str = "connected-registry"
-    release: str = "connected-registry"
-    http_enabled: bool = True
-    chunk_size_mb: int | None = Field(None, ge=1, le=1024)
-    storage: Storage = Storage()
-    service: Service = Service()
-    extra_values: dict[str, Any] = Field(default_factory=dict)
+    reference: ChartReference = Field(
+        "oci://mcr.microsoft.com/acr/connected-registry/chart", description="Where the chart is"
+    )
+    version: ChartVersion = Field(description="Exact version", examples=["0.4.0"])
+    namespace: NamespaceName = Field("connected-registry", description="Namespace it goes into")
+    release: ReleaseName = Field("connected-registry", description="Name of the Helm release")
+    http_enabled: Flag = Field(True, description="Serve http inside the site (chart: httpEnabled)")
+    chunk_size_mb: WholeNumber | None = Field(
+        None, ge=1, le=1024, description="Download chunks (chart: sync.chunkSizeInMb)"
+    )
+    storage: Storage = Field(Storage(), description="Volume of the mirrored images")
+    service: Service = Field(Service(), description="How it is reached inside the site")
+    extra_values: dict[str, Any] = Field(
+        default_factory=dict, description="Further chart values, as the chart spells them"
+    )
+
+    @field_validator("extra_values")
+    @classmethod
+    def _leave_the_fields_above_alone(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return refuse_typed_values(values)
 
 
 class Jump(Strict):
     """A host through which a node is reached; it uses the site's SSH login."""
 
-    address: str
-    port: int = Field(22, ge=1, le=65535)
-    user: str | None = None
+    address: HostAddress = Field(description="Host name or IP address")
+    port: Port = Field(22, description="SSH port")
+    user: UserName | None = Field(None, description="SSH user; none: the site's")
 
 
 class Node(Strict):
     """One machine of a site's cluster."""
 
-    name: str = Field(description="Kubernetes node name; the address when the file gives none")
-    address: str
-    port: int = Field(22, ge=1, le=65535)
-    user: str | None = Field(None, description="SSH user; none: the site's")
-    role: Literal["server", "agent"] = "server"
-    jump: Jump | None = None
+    address: HostAddress = Field(description="Host name or IP address, as the jump host sees it")
+    name: NodeName = Field(
+        default_factory=lambda data: data.get("address", ""),
+        description="Kubernetes node name; none: the address",
+    )
+    port: Port = Field(22, description="SSH port")
+    user: UserName | None = Field(None, description="SSH user; none: the site's")
+    role: Literal["server", "agent"] = Field("server", description="What K3s is on it")
+    jump: Jump | None = Field(None, description="Host through which it is reached")
+
+    @property
+    def endpoint(self) -> str:
+        """Return what no two nodes may share: address, port and the jump host's, if any."""
+        via = f" via {self.jump.address}:{self.jump.port}" if self.jump else ""
+        return f"{self.address}:{self.port}{via}"
 
 
 class Ssh(Strict):
     """How to log in to a site's nodes. The block, where named, wins over the files."""
 
-    block: str | None = None
-    user: str | None = None
-    key_file: str | None = None
-    known_hosts: str | None = Field(None, description="File; none: ~/.ssh/known_hosts")
+    block: BlockName | None = Field(None, description="Site SSH block")
+    user: UserName | None = Field(None, description="SSH user of all nodes")
+    key_file: FilePath | None = Field(None, description="Private key on this machine")
+    known_hosts: FilePath | None = Field(None, description="File; none: ~/.ssh/known_hosts")
 
 
 class Host(Strict):
     """What the nodes are."""
 
-    distribution: Literal["k3s"] = "k3s"
-    sudo: bool = Field(True, description="Use `sudo -n` where the SSH user is not root")
+    distribution: Literal["k3s"] = Field("k3s", description="Kubernetes distribution")
+    sudo: Flag = Field(True, description="Use `sudo -n` where the SSH user is not root")
 
 
 class ClusterAccess(Strict):
     """How the Kubernetes API is reached: through SSH, or straight with a kubeconfig file."""
 
-    kubeconfig: str | None = Field(None, description="Local file; none: through the first server")
+    kubeconfig: FilePath | None = Field(
+        None, description="Local file; none: through the first server"
+    )
 
 
 class PullSecrets(Strict):
     """Where the credentials for pulling are put."""
 
-    name: str = "acrfleet-pull"
-    namespaces: tuple[str, ...] = ("default",)
-    namespace_labels: dict[str, str] = Field(default_factory=dict)
-    service_accounts: tuple[str, ...] = ("default",)
-    expires_after: timedelta | None = None
+    name: ObjectName = Field("acrfleet-pull", description="Name of the Secret")
+    namespaces: tuple[NamespaceName, ...] = Field(("default",), description="Namespaces by name")
+    namespace_labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        description="Namespaces that have all these labels, too",
+        validate_default=True,
+    )
+    service_accounts: tuple[ObjectName, ...] = Field(
+        ("default",), description="Service accounts that get the Secret, in each namespace"
+    )
+    expires_after: Expiry = Field(None, description="Lifetime of a password; none: no expiry")
+
+    @field_validator("namespace_labels")
+    @classmethod
+    def _go_somewhere(cls, labels: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if not labels and info.data.get("namespaces") == ():
+            raise broken_combination("without namespaces it has to select some; add either")
+        return labels
 
 
 class Patience(Strict):
     """How long to wait for a site before it is reported as waiting or failed."""
 
-    online: timedelta = timedelta(minutes=15)
-    accepted: timedelta = timedelta(minutes=15)
-    node_ready: timedelta = timedelta(minutes=5)
+    online: Wait = Field(timedelta(minutes=15), description="Until the registry is Online")
+    accepted: Wait = Field(timedelta(minutes=15), description="Until it accepts a new password")
+    node_ready: Wait = Field(timedelta(minutes=5), description="Until a restarted node is Ready")
 
 
 class SiteNames(Strict):
     """The names of a site's objects in Azure; stable for ever once used."""
 
-    connected_registry: str
-    sync_scope_map: str
-    sync_token: str
-    client_scope_map: str
-    client_token: str
+    connected_registry: ConnectedRegistryName
+    sync_scope_map: ScopeMapName
+    sync_token: TokenName
+    client_scope_map: ScopeMapName
+    client_token: TokenName
 
 
-class Site(Strict):
+class SiteSettings(Strict):
+    """What a site is told; in the fleet file `defaults` may hold any of it."""
+
+    repositories: Repositories = Field(description="Which repositories the site mirrors")
+    connected_registry: ConnectedRegistry = Field(
+        ConnectedRegistry(), description="Settings of the connected registry in Azure"
+    )
+    chart: Chart = Field(description="The Helm chart and its values")
+    nodes: tuple[Node, ...] = Field(min_length=1, description="The machines of the site's cluster")
+    ssh: Ssh = Field(Ssh(), description="How to log in to the nodes")
+    host: Host = Field(Host(), description="What the nodes are")
+    cluster: ClusterAccess = Field(ClusterAccess(), description="How the Kubernetes API is reached")
+    pull_secrets: PullSecrets = Field(PullSecrets(), description="Where pull credentials go")
+    patience: Patience = Field(Patience(), description="How long to wait for the site")
+    probe_image: ImageReference | None = Field(
+        None, description="repo:tag to prove pulls with; none: chosen"
+    )
+    tags: tuple[Tag, ...] = Field((), description="Tags of the site's runs in Prefect")
+    labels: dict[Tag, str] = Field(default_factory=dict, description="Free notes about the site")
+
+    @field_validator("nodes")
+    @classmethod
+    def _has_a_server_and_no_twins(cls, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+        if all(node.role == "agent" for node in nodes):
+            raise broken_rule("at least one node has to be a server; give one of them role: server")
+        for what in ("name", "endpoint"):
+            counts = Counter(str(getattr(node, what)) for node in nodes)
+            twins = sorted(value for value, count in counts.items() if count > 1)
+            if twins:
+                raise broken_rule(f"two nodes have the {what} {twins[0]}; keep one or mend it")
+        return nodes
+
+
+class Site(SiteSettings):
     """One edge site with everything resolved: defaults merged, names derived."""
 
-    name: str
-    fleet: str
-    registry: str = Field(description="Key of the registry in the fleet file")
-    repositories: Repositories
-    connected_registry: ConnectedRegistry = ConnectedRegistry()
-    chart: Chart
-    nodes: tuple[Node, ...]
-    ssh: Ssh = Ssh()
-    host: Host = Host()
-    cluster: ClusterAccess = ClusterAccess()
-    pull_secrets: PullSecrets = PullSecrets()
-    patience: Patience = Patience()
+    name: PlainName
+    fleet: PlainName
+    registry: PlainName = Field(description="Key of the registry in the fleet file")
     names: SiteNames
-    probe_image: str | None = Field(None, description="repo:tag to prove pulls with; none: chosen")
-    tags: tuple[str, ...] = ()
-    labels: dict[str, str] = Field(default_factory=dict)
 
     def servers(self) -> tuple[Node, ...]:
         """Return the server nodes, in the order in which they are restarted."""
@@ -210,11 +267,23 @@ class Site(Strict):
 
 
 class Fleet(Strict):
-    """A whole fleet file, resolved."""
+    """A whole fleet file, resolved.
 
-    name: str
+    A registry is in `registries`, or in `registry_blocks` until `with_registries` has put what the
+    blocks say in its place: reading a block needs Prefect, which this package does not know.
+    """
+
+    name: PlainName
     registries: dict[str, AcrRegistry]
     sites: tuple[Site, ...]
+    registry_blocks: dict[str, RegistryFromBlock] = Field(default_factory=dict)
     max_sites_at_once: int | None = Field(
         None, ge=1, description="Sites worked on at once; none: what the database bears"
     )
+
+    def with_registries(self, read: Mapping[str, AcrRegistry]) -> "Fleet":
+        """Return the fleet with registries that were read from blocks."""
+        left = {key: block for key, block in self.registry_blocks.items() if key not in read}
+        return self.model_copy(
+            update={"registries": {**self.registries, **read}, "registry_blocks": left}
+        )
