@@ -1,0 +1,54 @@
+"""What a site's registry asks of its parent in the cloud, at sync ticks only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from lab.registry.volume import ClientToken, Repository, Settings
+
+
+class AlreadyActivatedError(Exception):
+    """Another instance is active under this name until it is deactivated."""
+
+
+@dataclass(frozen=True)
+class SyncView:
+    """What the sync token lets a connected registry see."""
+
+    settings: Settings
+    repositories: tuple[str, ...]
+    tokens: Mapping[str, ClientToken]
+
+
+class Parent(Protocol):
+    """The cloud registry as a connected registry sees it."""
+
+    def check_sync_token(self, connected_registry: str, token: str, password: str) -> str | None:
+        """Return None when the sync token may speak for the registry, else the reason."""
+
+    def activate(self, connected_registry: str, instance_id: str) -> None:
+        """Make this instance the active one; raises AlreadyActivatedError."""
+
+    def is_active(self, connected_registry: str, instance_id: str) -> bool:
+        """Tell whether this instance is (still) the active one."""
+
+    def sync_view(self, connected_registry: str) -> SyncView:
+        """Return settings, repositories and client tokens."""
+
+    def content(self, repository: str) -> Repository:
+        """Return a repository's tags, manifests and blobs."""
+
+    def report(self, connected_registry: str, report: "Report") -> None:
+        """Take note of how the site's registry is."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a registry is: what Azure shows as connectionState, version, lastSyncTime and so on."""
+
+    state: str
+    version: str
+    last_sync: datetime | None
+    host: str
+    status_details: tuple[dict[str, Any], ...] = ()
