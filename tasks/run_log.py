@@ -5,14 +5,18 @@ import logging
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
+from tasks.progress import tell
+
 
 def say(message: str) -> None:
     """Log one sentence to the current run, or to the program's logger outside of a run."""
+    tell(message)
     _logger().info(message)
 
 
 def warn(message: str) -> None:
     """Log one sentence that an operator should not miss."""
+    tell(message)
     _logger().warning(message)
 
 

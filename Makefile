@@ -1,0 +1,53 @@
+# Everything a newcomer types. Each target installs what it needs into this folder; none needs root.
+SHELL := /bin/sh
+export UV_PYTHON_DOWNLOADS = never
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
+RUN := .venv/bin
+READY := .venv/.ready
+CODE := cli flows tasks blocks clients fleet lab tests benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help demo ui lab test check lint types layers fmt lock schema clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: $(READY) ## start a lab, onboard three sites, show what came out
+	@$(RUN)/acrfleet demo
+
+ui: $(READY) ## open the Prefect UI on what the last demo did (until Ctrl-C)
+	@$(RUN)/acrfleet demo --ui
+
+lab: $(READY) ## run the lab alone: Azure and three edge sites (until Ctrl-C)
+	@$(RUN)/python -m lab up
+
+test: $(READY) ## the tests a developer waits for, under 3 minutes
+	@$(RUN)/pytest -q -m "not slow and not live"
+
+check: $(READY) ## everything CI runs
+	@$(MAKE) --no-print-directory lint types layers
+	@$(RUN)/pytest -q -m "not live"
+
+lint: $(READY)
+	@$(RUN)/ruff check $(CODE)
+	@$(RUN)/ruff format --check $(CODE)
+	@$(UV) lock --check -q
+
+types: $(READY)
+	@$(RUN)/mypy
+
+layers: $(READY)
+	@$(RUN)/lint-imports --no-logo 2>/dev/null || $(RUN)/lint-imports
+
+fmt: $(READY) ## format the code and mend what a machine can mend
+	@$(RUN)/ruff format $(CODE)
+	@$(RUN)/ruff check --fix $(CODE)
+
+clean: ## remove everything that make put here
+	rm -rf .venv .uv .lab .cache
+
+$(READY): pyproject.toml uv.lock
+	@echo "installing acrfleet and its tools into .venv"
+	@if [ "$(UV)" = .uv/bin/uv ] && [ ! -x .uv/bin/uv ]; then python3 .ci/install_uv.py; fi
+	@$(UV) sync --locked --quiet
+	@touch $(READY)

@@ -1,0 +1,123 @@
+"""`acrfleet onboard` and `acrfleet verify`: start a fleet flow and show how it goes."""
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.exit_codes import ExitCode
+from cli.input_errors import readable
+from fleet.results import FleetReport, Status
+
+_options = [
+    click.argument("fleet_file", type=click.Path(path_type=Path)),
+    click.option("--site", "sites", multiple=True, help="Name or glob of a site; repeatable."),
+    click.option("--tag", "tags", multiple=True, help="Only sites with this tag; repeatable."),
+    click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, for scripts."),
+    click.option("--verbose", is_flag=True, help="Show Prefect's own log too."),
+]
+
+
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_with_options
+def onboard(**options: Any) -> None:
+    r"""Give sites their own registry, or bring them in line with FLEET_FILE; twice is once.
+
+    \b
+    Example:
+        acrfleet onboard fleet.yaml
+        acrfleet onboard fleet.yaml --site oslo --site 'north-*' --json
+    """
+    from flows.onboard import onboard_fleet
+
+    _run(onboard_fleet, **options)
+
+
+@click.command()
+@_with_options
+def verify(**options: Any) -> None:
+    r"""Prove that images pull from each site's own registry; changes nothing.
+
+    \b
+    Example:
+        acrfleet verify fleet.yaml --tag ship
+    """
+    from flows.verify import verify_fleet
+
+    _run(verify_fleet, **options)
+
+
+def _run(
+    flow: Any,
+    fleet_file: Path,
+    sites: tuple[str, ...],
+    tags: tuple[str, ...],
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    from clients.fleet_files import read_fleet
+    from fleet.selection import select_sites
+
+    with readable():
+        chosen = select_sites(read_fleet(fleet_file), sites, tags)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if not verbose:
+        _quiet_prefect()
+    parameters = {"fleet_file": str(fleet_file), "sites": list(sites), "tags": list(tags)}
+    report = _watch(flow, parameters, [site.name for site in chosen], as_json)
+    sys.exit(_exit_code(report))
+
+
+def _watch(flow: Any, parameters: dict[str, Any], names: list[str], as_json: bool) -> FleetReport:
+    from cli.live import print_report, watching
+    from tasks.progress import collecting_reports
+
+    if "PREFECT_API_URL" not in os.environ:
+        click.echo(
+            "starting a temporary Prefect server (set PREFECT_API_URL to use yours)", err=True
+        )
+    with readable(), collecting_reports() as reports:
+        with watching(names, quiet=as_json):
+            state = flow(**parameters, return_state=True)
+        if not reports:
+            state.result()
+    if as_json:
+        click.echo(json.dumps(reports[-1].model_dump(mode="json"), indent=2))
+    else:
+        print_report(reports[-1])
+    return reports[-1]
+
+
+def _exit_code(report: FleetReport) -> ExitCode:
+    if report.having(Status.STOPPED):
+        return ExitCode.STOPPED
+    if report.having(Status.FAILED):
+        return ExitCode.FAILED
+    return ExitCode.WAITING if report.having(Status.WAITING) else ExitCode.OK
+
+
+def _quiet_prefect() -> None:
+    """Keep Prefect's log off the terminal; it still goes to the UI."""
+    import prefect  # noqa: F401 - sets up its logging when imported
+
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+        logger = logging.getLogger(name)
+        for handler in list(logger.handlers):
+            if isinstance(handler, logging.StreamHandler):
+                logger.removeHandler(handler)
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,156 @@
+"""Work on many sites at once: one site's failure is a result, never an ending.
+
+Each site is one Prefect task run, named "<verb> <site>" and tagged `site:<site>`, that calls its
+steps as nested task runs; docs/decisions/0007-one-task-per-site.md says why it is not a subflow.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.settings import get_current_settings
+from prefect.states import Completed, Failed, State
+
+from fleet.errors import FleetError, WaitingError
+from fleet.records import SiteRecord, blank_record
+from fleet.results import FleetReport, SiteResult, Status
+from fleet.sites import Site
+from tasks.progress import tell, working_on
+from tasks.records import keep_record, latest_record
+from tasks.reporting import publish_site
+from tasks.run_log import say, warn
+from tasks.waiting import StoppedError, stop_waiting
+
+Work = Callable[[Site], tuple[SiteRecord, SiteResult]]
+_LAST_WORDS = 20.0
+
+
+def run_sites(
+    verb: str, fleet: str, sites: Sequence[Site], work: Work, at_once: int
+) -> FleetReport:
+    """Run `work` on every site, `at_once` at a time, and report on all of them.
+
+    Args:
+        verb: What is done, as it stands in run names: `onboard`, `verify`.
+        fleet: The fleet's name.
+        sites: The sites to work on.
+        work: Does it; may raise, which makes that one site failed or waiting.
+        at_once: How many sites are worked on at the same time.
+
+    Returns:
+        One result per site. Ctrl-C ends the waiting, lets steps in progress finish, reports the
+        rest as stopped and raises KeyboardInterrupt again.
+    """
+    results: dict[str, SiteResult] = {}
+    with ThreadPoolExecutor(at_once, thread_name_prefix=verb) as pool:
+        futures = [
+            pool.submit(copy_context().run, _run_one, verb, site, work, results) for site in sites
+        ]
+        _wait(futures)
+    missing = [_lost(verb, site) for site in sites if site.name not in results]
+    return FleetReport.of(verb, fleet, [*results.values(), *missing])
+
+
+def sites_at_once(wanted: int | None) -> int:
+    """Return how many sites to work on at once: what the fleet file says, or what Prefect bears.
+
+    SQLite bears 16 without locks, PostgreSQL 50 (docs/decisions/0007-one-task-per-site.md). The
+    database of a remote server can't be seen; it counts as SQLite.
+    """
+    if wanted:
+        return wanted
+    url = get_current_settings().server.database.connection_url
+    local = os.environ.get("PREFECT_API_URL") is None and url is not None
+    return 50 if local and "postgresql" in url.get_secret_value() else 16
+
+
+def _wait(futures: list[Future[Any]]) -> None:
+    try:
+        wait(futures)
+    except KeyboardInterrupt:
+        stop_waiting()
+        for future in futures:
+            future.cancel()
+        wait(futures, timeout=_LAST_WORDS)
+        raise
+
+
+def _run_one(verb: str, site: Site, work: Work, results: dict[str, SiteResult]) -> None:
+    run = _site_task.with_options(
+        task_run_name=f"{verb} {site.name}",
+        tags=[f"site:{site.name}", f"registry:{site.registry}", f"verb:{verb}", *site.tags],
+    )
+    try:
+        with working_on(site.name):
+            state = run(verb, site, work, results, return_state=True)
+            if site.name not in results:
+                state.result()
+    except Exception as error:  # noqa: BLE001 - Prefect's own trouble must not end the fleet
+        results.setdefault(site.name, _failed(verb, site, error))
+
+
+@task(name="site", cache_policy=NO_CACHE, persist_result=False)
+def _site_task(verb: str, site: Site, work: Work, results: dict[str, SiteResult]) -> State[None]:
+    started = time.monotonic()
+    now = datetime.now(UTC)
+    record = blank_record(site, now)
+    try:
+        record = latest_record(site, now)
+        record, result = work(site)
+    except Exception as error:  # noqa: BLE001 - becomes the site's result, with its type
+        result = _failed(verb, site, error)
+    except StoppedError:
+        result = SiteResult(site=site.name, verb=verb, status=Status.STOPPED, message="stopped")
+    result = result.model_copy(update={"seconds": time.monotonic() - started})
+    results[site.name] = result
+    _publish(site, record.after(result, now), result)
+    return _state(result)
+
+
+def _publish(site: Site, record: SiteRecord, result: SiteResult) -> None:
+    try:
+        keep_record(site.fleet, site.name, record)
+        publish_site(record, result)
+    except Exception as error:  # noqa: BLE001 - a report that fails does not undo what was done
+        warn(f"the record of {site.name} could not be kept: {type(error).__name__}")
+
+
+def _state(result: SiteResult) -> State[None]:
+    tell(result.message or result.status.value, state=result.status.value, site=result.site)
+    if result.status is Status.DONE:
+        say(f"{result.site}: {result.message}")
+        return Completed(message=result.message)
+    if result.status is Status.WAITING:
+        return Completed(name="Waiting", message=result.message)
+    return Failed(message=result.message)
+
+
+def _failed(verb: str, site: Site, error: Exception) -> SiteResult:
+    status = Status.WAITING if isinstance(error, WaitingError) else Status.FAILED
+    known = isinstance(error, FleetError)
+    message = str(error) if known else f"unexpected {type(error).__name__}; the run's log has more"
+    if not known:
+        warn(f"{site.name}: {message}: {_place(error)}")
+    return SiteResult(
+        site=site.name, verb=verb, status=status, message=message, error=type(error).__name__
+    )
+
+
+def _place(error: BaseException) -> str:
+    """Return where an unexpected error came from: names only, since its text may hold anything."""
+    trace, places = error.__traceback__, []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_name}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return " > ".join(places[-6:])
+
+
+def _lost(verb: str, site: Site) -> SiteResult:
+    return SiteResult(site=site.name, verb=verb, status=Status.STOPPED, message="not started")

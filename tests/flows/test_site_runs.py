@@ -1,0 +1,130 @@
+"""One site's failure is a result: runs of many sites against a real Prefect server."""
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import NoReturn
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterName
+
+from fleet.errors import FleetError, WaitingError
+from fleet.records import SiteRecord
+from fleet.results import FleetReport, SiteResult, Status
+from fleet.sites import Site
+from tasks.progress import Step, observing
+from tasks.records import read_record
+from tasks.reporting import end_of_run, publish_fleet, showing_progress
+from tasks.site_runs import run_sites
+from tests.builders import a_record, a_result, a_site
+
+pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_harness")]
+
+
+def works(site: Site) -> tuple[SiteRecord, SiteResult]:
+    return a_record(site.name), a_result(site.name, message="fine")
+
+
+def breaks(_site: Site) -> NoReturn:
+    raise FleetError("the host does not answer: wait for the link")
+
+
+def explodes(_site: Site) -> NoReturn:
+    raise ValueError("CANARY-in-an-exception")
+
+
+def waits(_site: Site) -> NoReturn:
+    raise WaitingError("it has not synced since noon")
+
+
+def run(work_by_site: dict[str, object], at_once: int = 4) -> tuple[FleetReport, object]:
+    reports: list[FleetReport] = []
+
+    @flow(name="test")
+    def fleet_flow() -> object:
+        sites = [a_site(name) for name in work_by_site]
+        with showing_progress("northsea", "onboard", len(sites)):
+            report = run_sites(
+                "onboard", "northsea", sites, lambda s: work_by_site[s.name](s), at_once
+            )
+        publish_fleet(report)
+        reports.append(report)
+        return end_of_run(report)
+
+    state = fleet_flow(return_state=True)
+    return reports[0], state
+
+
+def test_one_broken_site_does_not_hide_or_stop_the_others() -> None:
+    report, state = run({"oslo": works, "bergen": breaks, "rotterdam": works})
+    assert [(r.site, r.status) for r in report.results] == [
+        ("bergen", Status.FAILED),
+        ("oslo", Status.DONE),
+        ("rotterdam", Status.DONE),
+    ]
+    assert state.is_failed()
+    assert "bergen: the host does not answer" in state.message
+
+
+def test_a_waiting_site_is_neither_done_nor_broken() -> None:
+    report, state = run({"oslo": works, "bergen": waits})
+    assert [r.site for r in report.having(Status.WAITING)] == ["bergen"]
+    assert state.is_completed()
+    assert state.name == "Waiting"
+
+
+def test_an_unexpected_error_is_reported_by_type_and_never_by_its_text() -> None:
+    report, state = run({"oslo": explodes})
+    assert "ValueError" in report.results[0].message
+    assert "CANARY" not in state.message + report.results[0].message
+
+
+def test_every_site_has_a_task_run_that_the_ui_finds_by_name() -> None:
+    run({"oslo": works, "stavanger": breaks})
+    with get_client(sync_client=True) as client:
+        for _ in range(50):
+            runs = client.read_task_runs(
+                task_run_filter=TaskRunFilter(name=TaskRunFilterName(any_=["onboard stavanger"]))
+            )
+            if runs and runs[0].state and runs[0].state.is_final():
+                break
+            time.sleep(0.2)
+    assert runs[0].state_name == "Failed"
+    assert "site:stavanger" in runs[0].tags
+
+
+def test_the_record_of_a_site_outlives_the_run_and_keeps_what_was_known() -> None:
+    before = datetime.now(UTC)
+    run({"tromso": lambda s: (a_record(s.name, chart_version="0.4.0"), a_result(s.name))})
+    run({"tromso": breaks})
+    record = read_record("northsea", "tromso")
+    assert record is not None
+    assert record.chart_version == "0.4.0"
+    assert record.last_status is Status.FAILED
+    assert record.last_run_at > before
+
+
+def test_no_more_sites_are_worked_on_at_once_than_allowed() -> None:
+    lock, active, most = threading.Lock(), 0, 0
+
+    def slow(site: Site) -> tuple[SiteRecord, SiteResult]:
+        nonlocal active, most
+        with lock:
+            active += 1
+            most = max(most, active)
+        time.sleep(0.1)
+        with lock:
+            active -= 1
+        return works(site)
+
+    run({f"site{n}": slow for n in range(9)}, at_once=3)
+    assert most == 3
+
+
+def test_observers_hear_how_each_site_ended() -> None:
+    heard: list[Step] = []
+    with observing(heard.append):
+        run({"oslo": works, "bergen": breaks})
+    assert {step.site: step.state for step in heard} == {"oslo": "done", "bergen": "failed"}
