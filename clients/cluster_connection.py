@@ -1,0 +1,227 @@
+"""One connection to one site's Kubernetes API, as plain JSON requests.
+
+The official client loads the kubeconfig, authenticates and speaks TLS. Answers are read as JSON:
+its models refuse unknown fields, so a newer cluster would stop a run.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from base64 import b64decode
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import urllib3
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import load_kube_config_from_dict
+from kubernetes.config.config_exception import ConfigException
+
+from fleet.errors import (
+    ClusterChangedError,
+    ClusterRefusedError,
+    ClusterUnreachableError,
+    FleetError,
+    KubeconfigError,
+)
+from fleet.kubeconfig import parse_kubeconfig, server_of, through_port
+
+_CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
+_BUSY = (429, 500, 502, 503, 504)
+_KEY_FIELDS = {
+    "clusters": ("certificate-authority",),
+    "users": ("client-certificate", "client-key"),
+}
+
+
+class ClusterConnection:
+    """HTTP to one API server. Use it from one thread at a time and close it.
+
+    Args:
+        kubeconfig: Its text. Key material is written to a private folder, in memory where the
+            system offers it, because TLS libraries read files; `close` removes it.
+        local_port: Port on 127.0.0.1 that leads to the server; the server's certificate is still
+            verified for the host that the kubeconfig names.
+
+    Raises:
+        KubeconfigError: The kubeconfig cannot be used.
+    """
+
+    def __init__(self, kubeconfig: str, *, local_port: int | None = None) -> None:
+        config = parse_kubeconfig(kubeconfig)
+        self.server = str(server_of(config))
+        self._folder = Path(tempfile.mkdtemp(prefix="acrfleet-", dir=_memory_folder()))
+        try:
+            self._api = ApiClient(_configure(config, local_port, self._folder))
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+
+    def __enter__(self) -> Self:
+        """Return the connection itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Drop the connections and remove the key files."""
+        self._api.rest_client.close()
+        self._api.close()  # type: ignore[no-untyped-call]  # untyped in the client
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def read(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return the JSON object at a path.
+
+        Raises:
+            ClusterUnreachableError: No answer, or one that says to try later.
+            ClusterRefusedError: Any other refusal.
+        """
+        return _object(self._request("GET", path, query=query))
+
+    def read_text(self, path: str, query: Mapping[str, str] | None = None) -> str:
+        """Return the text at a path, for logs and health checks."""
+        return self._request("GET", path, query=query).decode(errors="replace")
+
+    def find(self, path: str) -> dict[str, Any] | None:
+        """Return the object at a path, or None when there is none."""
+        try:
+            return self.read(path)
+        except ClusterRefusedError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def list(self, path: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """Return all items of a list; the API pages it."""
+        items: list[dict[str, Any]] = []
+        page: dict[str, str] = {"limit": "500"}
+        while True:
+            answer = self.read(path, {**(query or {}), **page})
+            items += answer.get("items") or []
+            more = (answer.get("metadata") or {}).get("continue")
+            if not more:
+                return items
+            page["continue"] = more
+
+    def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object in the collection at a path."""
+        return _object(self._request("POST", path, body=body, content="application/json"))
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge-patch the object at a path; a resourceVersion in it guards against others' writes.
+
+        Merge patch, because custom resources have no strategic merge and `imagePullSecrets` has no
+        merge key: a list is always written whole (facts/lab-cluster.md §7).
+        """
+        kind = "application/merge-patch+json"
+        return _object(self._request("PATCH", path, body=body, content=kind))
+
+    def delete(self, path: str) -> None:
+        """Delete the object at a path; one that is gone already is fine."""
+        try:
+            self._request("DELETE", path)
+        except ClusterRefusedError as error:
+            if error.status != 404:
+                raise
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content: str | None = None,
+    ) -> bytes:
+        headers = {"Accept": "application/json", "User-Agent": "acrfleet"}
+        if content:
+            headers["Content-Type"] = content
+        serialized = self._api.param_serialize(
+            method, path, None, list((query or {}).items()), headers,
+            json.dumps(body) if body is not None and content != "application/json" else body,
+            auth_settings=["BearerToken"],
+        )  # fmt: skip
+        what = f"{method} {path}"
+        try:
+            answer = self._api.call_api(
+                *serialized, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS)
+            )
+            data: bytes = answer.read()  # type: ignore[no-untyped-call]  # untyped in the client
+        except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise ClusterUnreachableError(
+                f"The Kubernetes API at {self.server} did not answer {what}: {_words(error)}"
+            ) from None
+        if not 200 <= answer.status <= 299:
+            raise _refusal(self.server, what, answer.status, data)
+        return data
+
+
+def _configure(config: dict[str, Any], local_port: int | None, folder: Path) -> Configuration:
+    direct = local_port is None
+    settings = Configuration(
+        proxy=None if direct else "", retries=urllib3.Retry(1, backoff_factor=0.2)
+    )
+    wanted = config if local_port is None else through_port(config, local_port)
+    try:
+        load_kube_config_from_dict(  # type: ignore[no-untyped-call]  # untyped in the client
+            _with_key_files(wanted, folder), client_configuration=settings, persist_config=False
+        )
+    except ConfigException as error:
+        raise KubeconfigError(str(error)) from None
+    settings.connection_pool_maxsize = 2
+    return settings
+
+
+def _with_key_files(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    for section, fields in _KEY_FIELDS.items():
+        holder = config[section][0][section[:-1]]
+        for field in fields:
+            data = holder.pop(f"{field}-data", None)
+            if data:
+                path = folder / field
+                with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
+                    file.write(b64decode(data))
+                holder[field] = str(path)
+    return config
+
+
+def _memory_folder() -> str | None:
+    folder = Path("/dev/shm")  # noqa: S108 - memory, and mkdtemp below it is private
+    return str(folder) if folder.is_dir() and os.access(folder, os.W_OK) else None
+
+
+def _refusal(server: str, what: str, status: int, data: bytes) -> FleetError:
+    try:
+        answer = _object(data)
+    except ClusterUnreachableError:
+        answer = {}
+    reason = str(answer.get("reason") or "Unknown")
+    message = str(answer.get("message") or data[:200].decode(errors="replace"))
+    if status in _BUSY:
+        return ClusterUnreachableError(
+            f"The Kubernetes API at {server} cannot do {what} now: {status} {reason}: {message}"
+        )
+    if status == 409 and reason == "Conflict":
+        return ClusterChangedError(f"{what}: {message}")
+    return ClusterRefusedError(what, status, reason, message)
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        raise ClusterUnreachableError(
+            f"The Kubernetes API sent something that is not JSON: {data[:80]!r}"
+        ) from None
+    if not isinstance(answer, dict):
+        raise ClusterUnreachableError("The Kubernetes API sent JSON that is not an object")
+    return answer
+
+
+def _words(error: BaseException) -> str:
+    reason = getattr(error, "reason", None)
+    return " ".join(str(reason or str(error) or type(error).__name__).split())[:300]
