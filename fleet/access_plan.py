@@ -242,7 +242,7 @@ def _refuse_while_deleting(kind: str, name: str, provisioning: str) -> None:
 def _refuse(kind: str, name: str, difference: str) -> NoReturn:
     raise NotOursError(
         f"{kind} {name} exists and was not made by acrfleet for this site: {difference}. Change it"
-        " in Azure or in the fleet file so that both agree (acrfleet then takes it over), delete it,"
+        " in Azure or in the fleet file until both agree (acrfleet then takes it over), delete it,"
         " or give the site other names under `names`"
     )
 

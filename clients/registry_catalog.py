@@ -1,0 +1,99 @@
+"""The data plane of one Azure Container Registry: which repositories, tags and digests it has."""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from azure.containerregistry import ArtifactTagOrder, ContainerRegistryClient
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import HttpResponseError
+
+from clients.azure_clouds import CloudEndpoints
+from clients.azure_errors import Request, translated
+from clients.azure_transport import BoundedTransport, Patience
+from fleet.sites import AcrRegistry
+
+_PATIENCE = Patience()
+_PAGE = 1000
+_ROLES = (
+    "the role `AcrPull`, or where the registry's role assignment mode is ABAC (AcrPull and AcrPush"
+    " count for nothing there) the roles `Container Registry Repository Catalog Lister` and"
+    " `Container Registry Repository Reader`"
+)
+
+
+class RegistryCatalog:
+    """Lists what a registry holds.
+
+    The library asks for a token four requests long per page (its cache test is inverted in 1.2.0),
+    hence the large pages. Every method may raise `AzureBusyError`, `AccessDeniedError`,
+    `LoginFailedError` or `AzureRefusedError`.
+    """
+
+    def __init__(
+        self,
+        registry: AcrRegistry,
+        credential: TokenCredential,
+        endpoints: CloudEndpoints,
+        find_login_server: Callable[[], str],
+        patience: Patience = _PATIENCE,
+    ) -> None:
+        """Take the login; `find_login_server` is called once, when the first answer is needed."""
+        self.registry = registry
+        self._find_login_server = find_login_server
+        self._connect = partial(
+            ContainerRegistryClient,
+            credential=credential,
+            audience=endpoints.registry_audience,
+            retry_total=patience.retries,
+            retry_status=patience.retries,
+            retry_backoff_factor=patience.backoff,
+            user_agent="acrfleet",
+        )
+        self._transport = BoundedTransport(endpoints, patience)
+        self._guard = threading.Lock()
+        self._connected: ContainerRegistryClient | None = None
+
+    def list_repositories(self) -> tuple[str, ...]:
+        """Return the names of all repositories, page by page until there are no more."""
+        client = self._client()
+        with translated(self._request("list the repositories")):
+            return tuple(client.list_repository_names(results_per_page=_PAGE))
+
+    def find_newest_tag(self, repository: str) -> str | None:
+        """Return the tag that was updated last; None when there is no tag or no repository."""
+        client = self._client()
+        with translated(self._request(f"list the tags of {repository}")):
+            tags = client.list_tag_properties(
+                repository, order_by=ArtifactTagOrder.LAST_UPDATED_ON_DESCENDING, results_per_page=1
+            )
+            try:
+                newest = next(iter(tags), None)
+            except HttpResponseError as error:
+                if error.status_code == 404:
+                    return None
+                raise
+        return newest.name if newest else None
+
+    def find_digest(self, repository: str, tag: str) -> str | None:
+        """Return the digest that a tag names, as `sha256:...`; None when there is no such tag."""
+        client = self._client()
+        with translated(self._request(f"read {repository}:{tag}")):
+            try:
+                return client.get_tag_properties(repository, tag).digest
+            except HttpResponseError as error:
+                if error.status_code == 404:
+                    return None
+                raise
+
+    def _client(self) -> ContainerRegistryClient:
+        with self._guard:
+            if self._connected is None:
+                self._connected = self._connect(
+                    f"https://{self._find_login_server()}", transport=self._transport
+                )
+            return self._connected
+
+    def _request(self, what: str) -> Request:
+        name = self.registry.name
+        return Request(f"{what} in {name}", name, f"registry {name}", roles=_ROLES)
