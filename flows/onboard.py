@@ -13,6 +13,7 @@ from tasks.hosts import check_nodes, configure_nodes
 from tasks.pull_secrets import deliver_pull_secrets
 from tasks.reporting import onboarded
 from tasks.sessions import open_site
+from tasks.site_locks import site_to_itself
 from tasks.upstreams import Upstream
 from tasks.verification import verify_pulls
 
@@ -47,7 +48,7 @@ def onboard(site: Site, upstream: Upstream) -> tuple[SiteRecord, SiteResult]:
     cloud, login_server = upstream.cloud, upstream.facts.login_server
     repositories = upstream.repositories_of(site)
     probe = upstream.probe_image_of(site)
-    with open_site(site, cloud) as session:
+    with site_to_itself(site), open_site(site, cloud) as session:
         nodes = check_nodes(session)
         check_cluster(session)
         outcomes = create_connected_registry(cloud, site, repositories)

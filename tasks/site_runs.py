@@ -122,9 +122,9 @@ def _publish(site: Site, record: SiteRecord, result: SiteResult) -> None:
 
 
 def _state(result: SiteResult) -> State[None]:
+    say(f"{result.site}: {result.status}: {result.message}")
     tell(result.message or result.status.value, state=result.status.value, site=result.site)
     if result.status is Status.DONE:
-        say(f"{result.site}: {result.message}")
         return Completed(message=result.message)
     if result.status is Status.WAITING:
         return Completed(name="Waiting", message=result.message)

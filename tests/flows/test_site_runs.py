@@ -106,7 +106,8 @@ def test_the_record_of_a_site_outlives_the_run_and_keeps_what_was_known() -> Non
     assert record.last_run_at > before
 
 
-def test_no_more_sites_are_worked_on_at_once_than_allowed() -> None:
+def test_as_many_sites_as_allowed_are_worked_on_at_once_and_no_more() -> None:
+    three = threading.Barrier(3, timeout=30)
     lock, active, most = threading.Lock(), 0, 0
 
     def slow(site: Site) -> tuple[SiteRecord, SiteResult]:
@@ -114,13 +115,14 @@ def test_no_more_sites_are_worked_on_at_once_than_allowed() -> None:
         with lock:
             active += 1
             most = max(most, active)
-        time.sleep(0.1)
+        three.wait()
         with lock:
             active -= 1
         return works(site)
 
-    run({f"site{n}": slow for n in range(9)}, at_once=3)
+    report, _ = run({f"site{n}": slow for n in range(6)}, at_once=3)
     assert most == 3
+    assert len(report.having(Status.DONE)) == 6
 
 
 def test_observers_hear_how_each_site_ended() -> None:
