@@ -1,1 +1,6 @@
 """Configuration and secrets, kept by Prefect; a block makes clients."""
+
+from blocks.azure_login import AzureLogin
+from blocks.registry_settings import RegistrySettings
+
+__all__ = ["AzureLogin", "RegistrySettings"]
