@@ -1,0 +1,183 @@
+"""What K3s would drop silently or die of in registries.yaml, found before anything is written.
+
+K3s reads the file with a lax parser: unknown and misspelt keys vanish without a word, and broken
+YAML stops the node (rancher/wharfie pkg/registries; k3s#1802, k3s#5502, rke2#4744). Messages name
+keys and lines but no values: `configs` may hold passwords.
+"""
+
+import difflib
+from collections.abc import Iterator
+from urllib.parse import SplitResult, urlsplit
+
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from fleet.outcomes import SiteEndpoint
+from fleet.sites import Strict
+from fleet.yaml_nodes import entries, find, has_aliases, is_null, items, line_of
+
+_TOP = ("mirrors", "configs", "auths")
+_MIRROR = ("endpoint", "rewrite")
+_CONFIG = ("auth", "tls")
+_AUTH = ("username", "password", "auth", "identity_token")
+_TLS = ("ca_file", "cert_file", "key_file", "insecure_skip_verify")
+
+Found = Iterator[tuple[int, str]]
+
+
+class RegistriesPlan(Strict):
+    """What registries.yaml shall say: the site's registry serves both names."""
+
+    login_server: str
+    endpoint: SiteEndpoint
+
+
+def find_problems(root: Node | None, plan: RegistriesPlan, ours: frozenset[str]) -> Found:
+    """Yield (line, what is wrong and what to do) for everything that makes the file unsafe.
+
+    Args:
+        root: The parsed file.
+        plan: What shall be written.
+        ours: Endpoints that an earlier run wrote, and that will be replaced.
+    """
+    if is_null(root):
+        return
+    assert root is not None  # noqa: S101 - is_null covers it; mypy cannot know
+    if has_aliases(root):
+        yield line_of(root), "YAML anchors or aliases are used; write the values out"
+        return
+    yield from _check_keys(root, "the file", _TOP)
+    for name, key, mirrors in entries(root):
+        if name == "mirrors":
+            yield from _check_mirrors(key, mirrors, plan, ours)
+        if name == "configs":
+            yield from _check_configs(key, mirrors, plan)
+
+
+def _check_mirrors(key: Node, mirrors: Node, plan: RegistriesPlan, ours: frozenset[str]) -> Found:
+    yield from _check_map(mirrors, "mirrors", line_of(key))
+    for name, name_node, mirror in entries(mirrors):
+        yield from _check_mirror_name(name, line_of(name_node), plan)
+        yield from _check_keys(mirror, f"mirrors.{name}", _MIRROR, line_of(name_node))
+        endpoint = find(mirror, "endpoint")
+        if endpoint and not is_null(endpoint[1]):
+            yield from _check_endpoints(name, endpoint, plan, ours)
+        rewrite = find(mirror, "rewrite")
+        if rewrite:
+            yield from _check_map(rewrite[1], f"mirrors.{name}.rewrite", line_of(rewrite[0]))
+            if name in (plan.login_server, plan.endpoint.host) and not is_null(rewrite[1]):
+                yield (
+                    line_of(rewrite[0]),
+                    (
+                        f"mirrors.{name} has a rewrite: K3s would apply it to the site's registry too, "
+                        "where the repositories keep their names; remove it"
+                    ),
+                )
+
+
+def _check_mirror_name(name: str, line: int, plan: RegistriesPlan) -> Found:
+    wanted = {plan.login_server, plan.endpoint.host}
+    if "//" in name or "/" in name or name != name.strip():
+        yield (
+            line,
+            (
+                f"the mirror {_safe(name)} matches no image: K3s compares with host or host:port, "
+                "without scheme and path"
+            ),
+        )
+    elif name not in wanted and name.lower() in wanted:
+        yield line, f"the mirror {name} matches no image: write it in lower case"
+    elif name.lower() in (f"{plan.login_server}:443", plan.endpoint.address):
+        right = plan.login_server if name.endswith(":443") else plan.endpoint.host
+        yield line, f"the mirror {name} matches no image of ours: the name is {right}"
+
+
+def _check_endpoints(
+    name: str, endpoint: tuple[Node, Node], plan: RegistriesPlan, ours: frozenset[str]
+) -> Found:
+    key, value = endpoint
+    if not isinstance(value, SequenceNode):
+        yield line_of(key), f"mirrors.{name}.endpoint must be a list of URLs"
+        return
+    for item in items(value):
+        if not isinstance(item, ScalarNode) or is_null(item):
+            yield line_of(item), f"mirrors.{name}.endpoint must hold URLs only"
+        elif item.value not in ours:
+            yield from _check_url(name, str(item.value), line_of(item), plan)
+
+
+def _check_url(name: str, url: str, line: int, plan: RegistriesPlan) -> Found:
+    parts = _split(url)
+    where = f"the endpoint {_safe(url)} of mirrors.{name}"
+    if parts is None or not parts.hostname:
+        yield line, f"{where} is not a URL; K3s would skip it"
+    elif parts.scheme not in ("http", "https"):
+        yield line, f"{where} has the scheme {parts.scheme}; K3s knows http and https"
+    elif parts.hostname == plan.endpoint.address.lower() and url.rstrip("/") != plan.endpoint.url:
+        yield (
+            line,
+            (
+                f"{where} points at the site's registry but is not {plan.endpoint.url}; correct "
+                "scheme and port, or remove it"
+            ),
+        )
+
+
+def _check_configs(key: Node, configs: Node, plan: RegistriesPlan) -> Found:
+    yield from _check_map(configs, "configs", line_of(key))
+    for name, name_node, config in entries(configs):
+        yield from _check_keys(config, f"configs.{name}", _CONFIG, line_of(name_node))
+        auth, tls = find(config, "auth"), find(config, "tls")
+        if auth:
+            yield from _check_keys(auth[1], f"configs.{name}.auth", _AUTH, line_of(auth[0]))
+        if not tls:
+            continue
+        yield from _check_keys(tls[1], f"configs.{name}.tls", _TLS, line_of(tls[0]))
+        if (find(tls[1], "cert_file") is None) != (find(tls[1], "key_file") is None):
+            yield line_of(tls[0]), f"configs.{name}.tls needs cert_file and key_file together"
+        if name == plan.endpoint.host and plan.endpoint.scheme == "http":
+            yield (
+                line_of(tls[0]),
+                (
+                    f"configs.{name} has tls, but the site's registry speaks http: containerd would "
+                    "try https first; remove it"
+                ),
+            )
+
+
+def _check_map(node: Node, what: str, line: int) -> Found:
+    if is_null(node):
+        return
+    if not isinstance(node, MappingNode):
+        kind = "a list" if isinstance(node, SequenceNode) else "a single value"
+        yield line, f"{what} must be a map, but is {kind}"
+        return
+    seen: set[str] = set()
+    for name, key, _ in entries(node):
+        if name in seen:
+            yield line_of(key), f"{what} has the key {_safe(name)} twice; one would be lost"
+        seen.add(name)
+
+
+def _check_keys(node: Node, what: str, known: tuple[str, ...], line: int | None = None) -> Found:
+    yield from _check_map(node, what, line or line_of(node))
+    for name, key, _ in entries(node):
+        if name in known:
+            continue
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"K3s knows {', '.join(known)}"
+        yield line_of(key), f"{what} has the key {_safe(name)}, which K3s ignores silently; {hint}"
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url if "://" in url else f"https://{url}")
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+def _safe(text: str) -> str:
+    """Return the text without what may be a password in a URL, and not at endless length."""
+    scheme, separator, rest = text.rpartition("://")
+    return (scheme + separator + rest.rpartition("@")[2])[:120]
