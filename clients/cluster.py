@@ -100,6 +100,11 @@ class Cluster:
         found = self._api.find(_core(namespace, "secrets", name))
         return SecretView.from_json(found) if found else None
 
+    def list_secrets(self, labels: Mapping[str, str]) -> tuple[SecretView, ...]:
+        """Return the Secrets of all namespaces that carry all the labels, with their values."""
+        items = self._api.list(f"{_CORE}/secrets", _selector(labels))
+        return tuple(SecretView.from_json(item) for item in items)
+
     def create_secret(self, namespace: str, body: Mapping[str, Any]) -> None:
         """Create a Secret."""
         self._api.create(_core(namespace, "secrets"), body)

@@ -20,13 +20,10 @@ from fleet.sites import Strict
 
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
 _SMALL = 4 * 1024 * 1024
-MANIFEST_TYPES = ", ".join(
-    (
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    )
+MANIFEST_TYPES = (
+    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.docker.distribution.manifest.v2+json"
 )
 
 
@@ -167,7 +164,7 @@ class SiteRegistry:
         except httpx.HTTPError as error:
             raise SiteRegistryUnreachableError(
                 f"The site's registry at {self.endpoint.url} did not answer {method} {path}: "
-                f"{error or type(error).__name__}"
+                f"{str(error) or type(error).__name__}"
             ) from None
         if answer.status_code in (429, 502, 503, 504):
             raise SiteRegistryUnreachableError(

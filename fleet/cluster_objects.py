@@ -241,15 +241,20 @@ class NodeState(Strict):
     name: str
     ready: bool
     heartbeat: datetime | None = None
+    addresses: tuple[str, ...] = ()
+    version: str = ""
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any], lease: Mapping[str, Any] | None = None) -> Self:
         """Read a Node together with its Lease in kube-node-lease."""
         renewed = ((lease or {}).get("spec") or {}).get("renewTime")
+        status = item.get("status") or {}
         return cls(
             name=Meta.from_json(item).name,
-            ready=_condition(item.get("status") or {}, "Ready") is not None,
+            ready=_condition(status, "Ready") is not None,
             heartbeat=datetime.fromisoformat(renewed) if renewed else None,
+            addresses=tuple(entry["address"] for entry in status.get("addresses") or []),
+            version=(status.get("nodeInfo") or {}).get("kubeletVersion") or "",
         )
 
 

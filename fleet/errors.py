@@ -29,6 +29,10 @@ class FleetFileError(FleetError):
         super().__init__("\n".join(self.problems))
 
 
+class FleetFileUnreadableError(FleetError):
+    """Give a fleet file that exists and holds UTF-8 text: this one could not be read."""
+
+
 class NotOursError(FleetError):
     """Decide who owns an object that exists with other settings than the fleet file's."""
 
@@ -202,8 +206,8 @@ class NodePullFailedError(FleetError):
     """Look at the node's containerd.log: it could not pull from the site's registry."""
 
 
-class PullSecretMissingError(FleetError):
-    """Run the onboarding: no usable pull secret is in the site's namespaces."""
+class NotOnboardedError(FleetError):
+    """Run the onboarding: something that it makes is not there."""
 
 
 class SiteUnreachableError(TemporaryError):

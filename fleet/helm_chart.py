@@ -145,8 +145,8 @@ def compare_chart(site: Site, wanted: Mapping[str, Any], found: ChartView | None
         if differing:
             raise NotOursError(
                 f"HelmChart {site.chart.namespace}/{site.chart.release} at {site.name} was not "
-                f"made by acrfleet and differs in {', '.join(differing)}. Delete it, give it the same "
-                "settings, or choose another `chart.release`."
+                f"made by acrfleet and differs in {', '.join(differing)}. Delete it, give it the "
+                "same settings, or choose another `chart.release`."
             )
         return Action.ADOPTED
     labels = {key: found.meta.labels.get(key) for key in our_labels(site)}

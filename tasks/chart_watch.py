@@ -1,0 +1,172 @@
+"""Watch a chart come up: look, judge, say what is missing, give up when patience ends."""
+
+import time
+from datetime import timedelta
+
+from fleet.chart_progress import (
+    Broken,
+    Online,
+    Snapshot,
+    Verdict,
+    belongs_to,
+    find_endpoint,
+    is_registry_pod,
+    judge,
+)
+from fleet.cluster_objects import DeploymentView, JobView, PodView
+from fleet.errors import FleetError, SiteRegistrySilentError, TemporaryError, WaitingForSiteError
+from fleet.outcomes import SiteEndpoint
+from tasks.azure_limits import azure_slot
+from tasks.run_log import say
+from tasks.sessions import SiteSession
+from tasks.waiting import wait_for
+
+_LOG_LINES = 15
+_AZURE_EVERY = 5.0
+
+
+def watch_chart(session: SiteSession) -> SiteEndpoint:
+    """Wait until a site's registry is online, and return where it answers.
+
+    Raises:
+        WaitingForSiteError: Patience ended and nothing failed.
+        FleetError: The failure, once it has lasted longer than it may.
+    """
+    watch = _Watch(session)
+    endpoint, phase = wait_for(watch.look, patience=session.site.patience.online)
+    if endpoint is None:
+        raise watch.last_error or WaitingForSiteError(
+            f"{session.site.name} is not online yet; still waiting for {phase}. Nothing failed: "
+            "run the onboarding again later."
+        )
+    say(f"{session.site.name} is online at {endpoint.url}")
+    return endpoint
+
+
+class _Watch:
+    """What has to be remembered from one look to the next."""
+
+    def __init__(self, session: SiteSession) -> None:
+        self.last_error: FleetError | None = None
+        self._session = session
+        self._broken_since = 0.0
+        self._azure_at = float("-inf")
+        self._azure = {"connection_state": "Offline", "activation": "Inactive"}
+
+    def look(self) -> tuple[SiteEndpoint | None, str]:
+        """Look once; raise when a failure has lasted too long."""
+        try:
+            verdict = judge(self._session.site, self._snapshot())
+        except TemporaryError as error:
+            return None, f"{self._session.site.name} to be reachable: {error}"
+        self._note(verdict)
+        if isinstance(verdict, Online):
+            return verdict.endpoint, ""
+        return None, verdict.phase
+
+    def _note(self, verdict: Verdict) -> None:
+        if not isinstance(verdict, Broken):
+            self.last_error = None
+            return
+        now = time.monotonic()
+        if type(self.last_error) is not type(verdict.error):
+            self._broken_since = now
+        self.last_error = verdict.error
+        if timedelta(seconds=now - self._broken_since) >= verdict.grace:
+            raise verdict.error
+
+    def _snapshot(self) -> Snapshot:
+        cluster, chart = self._session.cluster, self._session.site.chart
+        found = cluster.find_chart(chart.namespace, chart.release)
+        job = None
+        if found is not None and found.job_name:
+            job = cluster.find_job(chart.namespace, found.job_name)
+        seen = Snapshot(chart=found, job=job, **self._azure)
+        if job is None or not job.complete:
+            return seen.model_copy(update={"job_words": self._job_words(job)})
+        releases = cluster.list_releases(chart.namespace, chart.release)
+        deployments = cluster.list_deployments(chart.namespace)
+        mine = [item for item in deployments if belongs_to(chart, item.meta)]
+        changes = {"release": releases[-1] if releases else None, "deployments": tuple(mine)}
+        seen = seen.model_copy(update=changes)
+        return self._ready(seen) if _rolled_out(mine) else self._unready(seen)
+
+    def _ready(self, seen: Snapshot) -> Snapshot:
+        session = self._session
+        services = session.cluster.list_services(session.site.chart.namespace)
+        endpoint = find_endpoint(session.site.chart, services)
+        answers, words = self._ask(endpoint) if isinstance(endpoint, SiteEndpoint) else (False, "")
+        self._read_azure()
+        changes = {
+            "services": services,
+            "answers": answers,
+            "answer_words": words,
+            "pod_words": "" if self._azure_is_online() else self._pod_words(self._pods()),
+            **self._azure,
+        }
+        return seen.model_copy(update=changes)
+
+    def _unready(self, seen: Snapshot) -> Snapshot:
+        cluster, namespace = self._session.cluster, self._session.site.chart.namespace
+        pods = self._pods()
+        words = self._pod_words(pods)
+        if words:
+            self._read_azure()
+        changes = {
+            "pods": pods,
+            "pod_words": words,
+            "claims": cluster.list_claims(namespace),
+            "warnings": cluster.list_warnings(namespace),
+            **self._azure,
+        }
+        return seen.model_copy(update=changes)
+
+    def _ask(self, endpoint: SiteEndpoint) -> tuple[bool, str]:
+        try:
+            with self._session.open_registry(endpoint) as registry:
+                registry.read_challenge()
+        except (TemporaryError, SiteRegistrySilentError) as error:
+            return False, str(error)
+        return True, ""
+
+    def _read_azure(self) -> None:
+        if time.monotonic() - self._azure_at < _AZURE_EVERY:
+            return
+        cloud, name = self._session.cloud, self._session.site.names.connected_registry
+        with azure_slot(cloud.registry):
+            state = cloud.access.read_connected_registry(name)
+        self._azure_at = time.monotonic()
+        if state is not None:
+            self._azure = {
+                "connection_state": state.connection_state,
+                "activation": state.activation,
+            }
+
+    def _azure_is_online(self) -> bool:
+        return self._azure["connection_state"].casefold() in ("online", "syncing")
+
+    def _pods(self) -> tuple[PodView, ...]:
+        chart = self._session.site.chart
+        pods = self._session.cluster.list_pods(chart.namespace)
+        return tuple(pod for pod in pods if is_registry_pod(chart, pod))
+
+    def _pod_words(self, pods: tuple[PodView, ...]) -> str:
+        return "\n".join(filter(None, (self._log(pod) for pod in pods)))
+
+    def _job_words(self, job: JobView | None) -> str:
+        if job is None or not (job.attempts_failed or job.failed):
+            return ""
+        pods = self._session.cluster.list_pods(job.meta.namespace)
+        owned = [pod for pod in pods if pod.meta.labels.get("job-name") == job.meta.name]
+        return "\n".join(filter(None, (self._log(pod) for pod in owned[-1:])))
+
+    def _log(self, pod: PodView) -> str:
+        read = self._session.cluster.read_pod_log
+        words = read(pod.meta.namespace, pod.meta.name, lines=_LOG_LINES)
+        if not words and pod.restarts:
+            words = read(pod.meta.namespace, pod.meta.name, lines=_LOG_LINES, previous=True)
+        return words.strip()
+
+
+def _rolled_out(deployments: list[DeploymentView]) -> bool:
+    return bool(deployments) and all(item.rolled_out for item in deployments)

@@ -1,0 +1,225 @@
+"""Prove that images pull at a site from its own registry, rung by rung. Nothing is changed."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from prefect import task
+from pydantic import SecretStr
+
+from clients.site_registry import SiteRegistry
+from fleet.azure_objects import ConnectedRegistryState
+from fleet.cluster_objects import NodeState
+from fleet.errors import (
+    FleetError,
+    NodePullFailedError,
+    NotOnboardedError,
+    PortClosedError,
+    SiteImageDiffersError,
+    SiteImageMissingError,
+    SitePortClosedError,
+    SiteTokenRefusedError,
+    WaitingForSiteError,
+)
+from fleet.outcomes import SiteEndpoint
+from fleet.pull_secrets import read_password
+from fleet.verification import (
+    Evidence,
+    NodeEvidence,
+    ProbeImage,
+    Rung,
+    RungName,
+    explain_pull_failure,
+)
+from tasks.azure_limits import azure_slot
+from tasks.policy import WAIT
+from tasks.pull_secrets import read_target_namespaces
+from tasks.run_log import say
+from tasks.sessions import SiteSession
+from tasks.waiting import wait_for
+
+
+@task(name="verify pulls", **WAIT)
+def verify_pulls(
+    session: SiteSession,
+    endpoint: SiteEndpoint,
+    login_server: str,
+    probe: ProbeImage,
+    patience: timedelta | None = None,
+) -> Evidence:
+    """Climb the ladder at one site and return the evidence.
+
+    It changes nothing but the nodes' image caches.
+
+    Args:
+        session: The site.
+        endpoint: Where its registry answers.
+        login_server: The cloud registry's name, under which pods name their images.
+        probe: The image, with the digest that Azure serves.
+        patience: How long an image may take to be synchronised; none: the site's.
+
+    Raises:
+        WaitingForSiteError: The image is not synchronised yet.
+        SitePortClosedError, SiteRegistrySilentError, SiteTokenRefusedError, SiteImageMissingError,
+        SiteImageDiffersError, NodePullFailedError: The rung that does not hold.
+    """
+    ladder = _Ladder(session, endpoint, login_server, probe)
+    ladder.reach_port()
+    ladder.check_registry(session.site.patience.accepted if patience is None else patience)
+    ladder.pull_on_nodes()
+    evidence = ladder.evidence()
+    say(f"proved {probe.repository}:{probe.tag} from {endpoint.url} in {evidence.seconds:.1f} s")
+    return evidence
+
+
+@dataclass
+class _Ladder:
+    """One climb: the rungs that held so far."""
+
+    session: SiteSession
+    endpoint: SiteEndpoint
+    login_server: str
+    probe: ProbeImage
+    rungs: list[Rung] = field(default_factory=list)
+
+    def reach_port(self) -> None:
+        """Rung 1: every node reaches the registry's address."""
+        for name, node in self.session.nodes.items():
+            with self._rung(RungName.PORT, name, self.endpoint.host):
+                try:
+                    node.host.probe(self.endpoint.address, self.endpoint.port)
+                except PortClosedError as error:
+                    raise SitePortClosedError(
+                        f"The node {name} of {self.session.site.name} does not reach the site's "
+                        f"registry at {self.endpoint.host}: {error} Look at the node's firewall, "
+                        "at kube-proxy, and whether the registry's pod is ready."
+                    ) from None
+
+    def check_registry(self, patience: timedelta) -> None:
+        """Rungs 2 to 5: it answers, logs in the pull secret's user and has Azure's digest."""
+        user, password = self.session.site.names.client_token, self._password()
+        with self.session.open_registry(self.endpoint) as registry:
+            with self._rung(RungName.REGISTRY, None, self.endpoint.url):
+                challenge = registry.read_challenge()
+            with self._rung(RungName.TOKEN, None, user):
+                scope = f"repository:{self.probe.repository}:pull"
+                token = registry.fetch_token(challenge, user, password, scope)
+                if token is None:
+                    raise SiteTokenRefusedError(
+                        f"The registry of {self.session.site.name} refuses the password in the "
+                        f"pull secret for {user}. Run the onboarding: it finds out whether the "
+                        "password is still the one in Azure and whether the site knows it."
+                    )
+            self._find_image(registry, token, patience)
+
+    def pull_on_nodes(self) -> None:
+        """Rungs 6 and 7: containerd on every node pulls it, by the address and by the name.
+
+        By the address there is nothing to fall back to, so that pull proves where it came from.
+        """
+        names = {
+            RungName.PULL_SITE: self.probe.under(self.endpoint.host),
+            RungName.PULL_MIRROR: self.probe.under(self.login_server),
+        }
+        user, password = self.session.site.names.client_token, self._password()
+        for name, node in self.session.nodes.items():
+            for rung, image in names.items():
+                with self._rung(rung, name, image):
+                    pulled = node.pull_image(image, user, password)
+                    if not pulled.ok:
+                        raise self._pull_failed(name, image, pulled.words)
+
+    def evidence(self) -> Evidence:
+        """Return what was proven."""
+        known = {state.name: state for state in self.session.cluster.list_nodes()}
+        state = self._read_azure()
+        return Evidence(
+            time=datetime.now(UTC),
+            endpoint=self.endpoint,
+            login_server=self.login_server,
+            image=self.probe,
+            rungs=tuple(self.rungs),
+            nodes=tuple(
+                NodeEvidence(name=name, version=_version(known.get(name)))
+                for name in self.session.nodes
+            ),
+            cluster_version=self.session.cluster.read_version(),
+            registry_version=(state.version if state else None) or "",
+        )
+
+    @contextmanager
+    def _rung(self, name: RungName, node: str | None, seen: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        rung = Rung(name=name, node=node, seen=seen, seconds=time.monotonic() - started)
+        self.rungs.append(rung)
+        say(str(rung))
+
+    def _password(self) -> SecretStr:
+        site = self.session.site
+        for namespace in read_target_namespaces(self.session):
+            secret = self.session.cluster.find_secret(namespace, site.pull_secrets.name)
+            password = read_password(secret, site.names.client_token) if secret else None
+            if password is not None:
+                return password
+        raise NotOnboardedError(
+            f"No namespace of {site.name} has a pull secret {site.pull_secrets.name} with the "
+            f"credentials of {site.names.client_token}. Onboard the site first."
+        )
+
+    def _find_image(self, registry: SiteRegistry, token: SecretStr, patience: timedelta) -> None:
+        image, started = f"{self.probe.repository}:{self.probe.tag}", datetime.now(UTC)
+        last: list[str | None] = [None]
+
+        def look() -> tuple[bool | None, str]:
+            last[0] = registry.find_digest(self.probe.repository, self.probe.tag, token)
+            if last[0] == self.probe.digest:
+                return True, ""
+            return None, f"{self.session.site.name} to synchronise {image}"
+
+        before = time.monotonic()
+        found, phase = wait_for(look, patience=patience)
+        if not found:
+            raise self._not_there(image, last[0], started, phase)
+        seconds = time.monotonic() - before
+        self.rungs.append(Rung(name=RungName.MANIFEST, seen=image, seconds=seconds))
+        self.rungs.append(Rung(name=RungName.DIGEST, seen=self.probe.digest, seconds=0.0))
+
+    def _not_there(
+        self, image: str, digest: str | None, started: datetime, phase: str
+    ) -> FleetError:
+        """Tell a site that has not synchronised since from one that has, and still lacks it."""
+        site, state = self.session.site, self._read_azure()
+        if state is None or state.last_sync is None or state.last_sync <= started:
+            seen = state.last_sync if state else None
+            return WaitingForSiteError(
+                f"Still waiting for {phase}; its last sync was {seen or 'never'}, it is "
+                f"{state.connection_state if state else 'unknown'} in Azure. Run it again later."
+            )
+        if digest is None:
+            return SiteImageMissingError(
+                f"The registry of {site.name} has synchronised and does not have {image}. Is the "
+                "repository in the sync scope map, and may the client token read it?"
+            )
+        return SiteImageDiffersError(
+            f"The registry of {site.name} has synchronised and serves {image} as {digest}, but "
+            f"Azure serves {self.probe.digest}."
+        )
+
+    def _read_azure(self) -> ConnectedRegistryState | None:
+        cloud = self.session.cloud
+        with azure_slot(cloud.registry):
+            return cloud.access.read_connected_registry(self.session.site.names.connected_registry)
+
+    def _pull_failed(self, node: str, image: str, words: str) -> FleetError:
+        cause = explain_pull_failure(words)
+        hint = f" Usually: {cause}." if cause else ""
+        return NodePullFailedError(
+            f"The node {node} of {self.session.site.name} could not pull {image}: {words}.{hint}"
+        )
+
+
+def _version(state: NodeState | None) -> str:
+    return state.version if state else ""
