@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from fleet.strict import Strict
 from fleet.validation import (
@@ -54,14 +54,20 @@ class Cloud(Strict):
         return value
 
 
-class AcrRegistry(Strict):
-    """One Azure Container Registry that is the parent of connected registries."""
+def _spell_out(cloud: Any) -> Any:
+    """Take `cloud: china` for `cloud: {name: china}`."""
+    return {"name": cloud} if isinstance(cloud, str) else cloud
 
-    key: PlainName = Field(description="The name this fleet file gives it")
+
+class RegistryEntry(Strict):
+    """One Azure Container Registry, as the fleet file describes it."""
+
     subscription_id: SubscriptionId = Field(description="Azure subscription (a GUID)")
     resource_group: ResourceGroup = Field(description="Resource group of the registry")
     name: RegistryName = Field(description="Name of the registry, without .azurecr.io")
-    cloud: Cloud = Field(Cloud(), description="Which Azure; none: the public one")
+    cloud: Annotated[Cloud, BeforeValidator(_spell_out)] = Field(
+        Cloud(), description="Which Azure; none: the public one"
+    )
     azure_login: BlockName | None = Field(
         None, description="Azure login block; none: default chain"
     )
@@ -73,10 +79,15 @@ class AcrRegistry(Strict):
     )
 
 
-class RegistryFromBlock(Strict):
-    """A registry whose address is in a Prefect block; what is none here, the block decides."""
+class AcrRegistry(RegistryEntry):
+    """One Azure Container Registry that is the parent of connected registries."""
 
     key: PlainName = Field(description="The name this fleet file gives it")
+
+
+class RegistryBlockEntry(Strict):
+    """A registry whose address is in a Prefect block; what is none here, the block decides."""
+
     settings_block: BlockName = Field(
         description="Registry settings block that holds subscription, resource group and name"
     )
@@ -86,6 +97,12 @@ class RegistryFromBlock(Strict):
     max_concurrent_calls: WholeNumber | None = Field(
         None, ge=1, le=64, description="Azure calls at the same time; none: as the block says"
     )
+
+
+class RegistryFromBlock(RegistryBlockEntry):
+    """A registry whose block has yet to be read."""
+
+    key: PlainName = Field(description="The name this fleet file gives it")
 
 
 class Mode(StrEnum):

@@ -119,8 +119,10 @@ class Chart(Strict):
 
     @field_validator("extra_values")
     @classmethod
-    def _leave_the_fields_above_alone(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return refuse_typed_values(values)
+    def _leave_the_fields_above_alone(
+        cls, values: dict[str, Any], info: ValidationInfo
+    ) -> dict[str, Any]:
+        return refuse_typed_values(values, http=bool(info.data.get("http_enabled")))
 
 
 class Jump(Strict):

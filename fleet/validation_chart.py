@@ -16,20 +16,23 @@ _FIELD_OF_VALUE = {
     "pvc.storageRequest": "use chart.storage.size",
     "service.type": "use chart.service.type",
     "service.clusterIP": "use chart.service.cluster_ip",
-    "cert-manager.enabled": "chart.http_enabled decides it",
-    "cert-manager.install": "chart.http_enabled decides it",
     "trustDistribution.enabled": "acrfleet configures the nodes itself",
+}
+_FIELD_OF_VALUE_WITH_HTTP = {
+    "cert-manager.enabled": "off because of chart.http_enabled",
+    "cert-manager.install": "off because of chart.http_enabled",
 }
 
 
-def refuse_typed_values(values: dict[str, Any]) -> dict[str, Any]:
+def refuse_typed_values(values: dict[str, Any], *, http: bool) -> dict[str, Any]:
     """Return the values, or refuse them when they set what a field of the fleet file sets.
 
     Names with dots, as `helm --set` has them, are refused in both spellings.
     """
-    clashes = [name for name in _names(values) if name in _FIELD_OF_VALUE]
+    ours = _FIELD_OF_VALUE | (_FIELD_OF_VALUE_WITH_HTTP if http else {})
+    clashes = [name for name in _names(values) if name in ours]
     if clashes:
-        listed = ", ".join(f"{name} ({_FIELD_OF_VALUE[name]})" for name in clashes)
+        listed = ", ".join(f"{name} ({ours[name]})" for name in clashes)
         raise broken_rule(f"not allowed here: {listed}; remove it from extra_values")
     return values
 
