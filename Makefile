@@ -7,7 +7,7 @@ READY := .venv/.ready
 CODE := cli flows tasks blocks clients fleet lab tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui lab test check lint types layers fmt lock schema clean
+.PHONY: help demo ui lab test check lint types layers fmt docs clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ layers: $(READY)
 fmt: $(READY) ## format the code and mend what a machine can mend
 	@$(RUN)/ruff format $(CODE)
 	@$(RUN)/ruff check --fix $(CODE)
+
+docs: $(READY) ## write the generated reference pages anew
+	@$(RUN)/python -m tests.errors_page
 
 clean: ## remove everything that make put here
 	rm -rf .venv .uv .lab .cache

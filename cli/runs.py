@@ -5,7 +5,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,23 +82,43 @@ def _run(
 
 
 def _watch(flow: Any, parameters: dict[str, Any], names: list[str], as_json: bool) -> FleetReport:
-    from cli.live import print_report, watching
+    from cli.live import watching
     from tasks.progress import collecting_reports
 
     if "PREFECT_API_URL" not in os.environ:
         click.echo(
             "starting a temporary Prefect server (set PREFECT_API_URL to use yours)", err=True
         )
-    with readable(), collecting_reports() as reports:
-        with watching(names, quiet=as_json):
-            state = flow(**parameters, return_state=True)
+    with (
+        collecting_reports() as reports,
+        readable(),
+        _stoppable(reports),
+        watching(names, quiet=as_json),
+    ):
+        state = flow(**parameters, return_state=True)
         if not reports:
             state.result()
-    if as_json:
-        click.echo(json.dumps(reports[-1].model_dump(mode="json"), indent=2))
-    else:
-        print_report(reports[-1])
+    _print(reports[-1], as_json)
     return reports[-1]
+
+
+@contextmanager
+def _stoppable(reports: "list[FleetReport]") -> Iterator[None]:
+    """Let Ctrl-C through only when there is no report to show for it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not reports:
+            raise
+
+
+def _print(report: FleetReport, as_json: bool) -> None:
+    from cli.live import print_report
+
+    if as_json:
+        click.echo(json.dumps(report.model_dump(mode="json"), indent=2))
+    else:
+        print_report(report)
 
 
 def _exit_code(report: FleetReport) -> ExitCode:

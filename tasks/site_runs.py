@@ -21,7 +21,7 @@ from fleet.errors import FleetError, WaitingError
 from fleet.records import SiteRecord, blank_record
 from fleet.results import FleetReport, SiteResult, Status
 from fleet.sites import Site
-from tasks.progress import tell, working_on
+from tasks.progress import tell, tell_report, working_on
 from tasks.records import keep_record, latest_record
 from tasks.reporting import publish_site
 from tasks.run_log import say, warn
@@ -44,17 +44,21 @@ def run_sites(
         at_once: How many sites are worked on at the same time.
 
     Returns:
-        One result per site. Ctrl-C ends the waiting, lets steps in progress finish, reports the
-        rest as stopped and raises KeyboardInterrupt again.
+        One result per site. Ctrl-C and SIGTERM end the waiting, let steps in progress finish,
+        report the rest as stopped and go on upwards.
     """
     results: dict[str, SiteResult] = {}
     with ThreadPoolExecutor(at_once, thread_name_prefix=verb) as pool:
         futures = [
             pool.submit(copy_context().run, _run_one, verb, site, work, results) for site in sites
         ]
-        _wait(futures)
-    missing = [_lost(verb, site) for site in sites if site.name not in results]
-    return FleetReport.of(verb, fleet, [*results.values(), *missing])
+        try:
+            wait(futures)
+        except BaseException:
+            _stop(futures)
+            tell_report(_report(verb, fleet, sites, results))
+            raise
+    return _report(verb, fleet, sites, results)
 
 
 def sites_at_once(wanted: int | None) -> int:
@@ -70,15 +74,18 @@ def sites_at_once(wanted: int | None) -> int:
     return 50 if local and "postgresql" in url.get_secret_value() else 16
 
 
-def _wait(futures: list[Future[Any]]) -> None:
-    try:
-        wait(futures)
-    except KeyboardInterrupt:
-        stop_waiting()
-        for future in futures:
-            future.cancel()
-        wait(futures, timeout=_LAST_WORDS)
-        raise
+def _stop(futures: list[Future[Any]]) -> None:
+    stop_waiting()
+    for future in futures:
+        future.cancel()
+    wait(futures, timeout=_LAST_WORDS)
+
+
+def _report(
+    verb: str, fleet: str, sites: Sequence[Site], results: dict[str, SiteResult]
+) -> FleetReport:
+    missing = [_lost(verb, site) for site in sites if site.name not in results]
+    return FleetReport.of(verb, fleet, [*results.values(), *missing])
 
 
 def _run_one(verb: str, site: Site, work: Work, results: dict[str, SiteResult]) -> None:

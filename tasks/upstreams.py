@@ -1,7 +1,7 @@
 """The registries that sites mirror: opened, checked and listed once per run, not once per site."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from threading import Lock
 
 from fleet.azure_objects import RegistryFacts
 from fleet.errors import FleetError
@@ -17,13 +17,16 @@ class UpstreamBrokenError(FleetError):
     """Look at the registry first; none of its sites was touched."""
 
 
-@dataclass(frozen=True)
 class Upstream:
-    """One registry, ready for its sites."""
+    """One registry, ready for its sites; sites that mirror the same share one probe image."""
 
-    cloud: RegistrySession
-    facts: RegistryFacts
-    catalog: tuple[str, ...]
+    def __init__(
+        self, cloud: RegistrySession, facts: RegistryFacts, catalog: tuple[str, ...]
+    ) -> None:
+        """Take the open registry, what was found about it and its repositories."""
+        self.cloud, self.facts, self.catalog = cloud, facts, catalog
+        self._probes: dict[tuple[object, ...], ProbeImage] = {}
+        self._lock = Lock()
 
     def repositories_of(self, site: Site) -> tuple[str, ...]:
         """Return the repositories that a site mirrors, by its globs."""
@@ -31,7 +34,12 @@ class Upstream:
 
     def probe_image_of(self, site: Site) -> ProbeImage:
         """Return the image with which a site's pulls are proven."""
-        return read_probe_image(self.cloud, site, self.repositories_of(site))
+        repositories = self.repositories_of(site)
+        key = (site.probe_image, repositories)
+        with self._lock:
+            if key not in self._probes:
+                self._probes[key] = read_probe_image(self.cloud, site, repositories)
+            return self._probes[key]
 
 
 class Upstreams:
