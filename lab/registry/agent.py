@@ -18,7 +18,7 @@ from lab.clock import Clock
 from lab.faults import Faults
 from lab.registry.connection_string import ConnectionString
 from lab.registry.heartbeats import Heartbeats
-from lab.registry.parent import AlreadyActivatedError, Parent, Report, SyncView
+from lab.registry.parent import AlreadyActivatedError, GoneError, Parent, Report, SyncView
 from lab.registry.schedule import is_due
 from lab.registry.volume import Repository, Volume
 
@@ -95,7 +95,7 @@ class Agent:
             self.name, identity.sync_token, identity.sync_password
         )
         if refusal is not None:
-            self._around.say(f"Failed to reach the parent: 401 UNAUTHORIZED {refusal}")
+            self._around.say(f"Failed to reach the parent: 401 {refusal}")
         return refusal is None
 
     def _is_active(self) -> bool:
@@ -108,20 +108,20 @@ class Agent:
             try:
                 self._parent.activate(self.name, volume.instance_id)
             except AlreadyActivatedError as error:
-                self._around.say(f"Activation failed: ALREADY_ACTIVATED {error}")
+                self._around.say(f"Activation failed: {error}")
                 return False
             volume.activated = True
             self._around.activated()
             self._around.say(f"Activated as {self.name}.")
         return True
 
-    def _heartbeat(self) -> None:
+    def _heartbeat(self, last_sync: datetime | None = None) -> None:
         details: tuple[dict[str, Any], ...] = ()
         state = "Online"
         if self._is_hit("heartbeat", "disk-full"):
             state = "Unhealthy"
             details = (_disk_error(self._around.clock.now()),)
-        report = Report(state, VERSION, self._volume.last_sync, self._host, details)
+        report = Report(state, VERSION, last_sync, self._host, details)
         self._around.heartbeats.beat(self._parent, self.name, report)
 
     def _note_lost_messages(self, now: datetime) -> None:
@@ -140,7 +140,13 @@ class Agent:
         self._looked = now
         if self._volume.last_sync is None or self._recovering_until is not None:
             return True
-        return is_due(settings.schedule, settings.window, looked, now)
+        if self._parent.wants_resync(self.name):
+            return True
+        try:
+            return is_due(settings.schedule, settings.window, looked, now)
+        except ValueError as error:
+            self._around.say(f"Cannot follow the schedule: {error}")
+            return False
 
     async def _copy(self) -> None:
         faults = self._around.faults.take("registry", "sync", self._around.site)
@@ -149,13 +155,18 @@ class Agent:
         for fault in faults:
             if fault.kind == "latency":
                 await asyncio.sleep(fault.seconds)
-        view = self._parent.sync_view(self.name)
-        self._volume.settings = view.settings
-        self._volume.tokens = dict(view.tokens)
-        if await self._copy_repositories(view):
+        try:
+            view = self._parent.sync_view(self.name)
+            self._volume.settings = view.settings
+            self._volume.tokens = dict(view.tokens)
+            is_whole = await self._copy_repositories(view)
+        except GoneError as error:
+            self._around.say(f"Sync ended early: {error} is gone.")
+            return
+        if is_whole:
             self._volume.last_sync = self._around.clock.now()
             self._recovering_until = None
-            self._heartbeat()
+            self._heartbeat(self._volume.last_sync)
 
     async def _copy_repositories(self, view: SyncView) -> bool:
         """Copy what differs, each visible only when it is whole; False when the link went."""

@@ -45,4 +45,4 @@ class Heartbeats:
             await asyncio.sleep(left)
         if self._last is not None:
             parent, name, report = self._last
-            parent.report(name, replace(report, state="Offline"))
+            parent.report(name, replace(report, state="Offline", last_sync=None))

@@ -8,8 +8,12 @@ from typing import Any, Protocol
 from lab.registry.volume import ClientToken, Repository, Settings
 
 
+class GoneError(Exception):
+    """What was there a moment ago was deleted in the cloud."""
+
+
 class AlreadyActivatedError(Exception):
-    """Another instance is active under this name until it is deactivated."""
+    """Another instance is active under this name until it is deactivated; the text says so."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,14 @@ class Parent(Protocol):
     def is_active(self, connected_registry: str, instance_id: str) -> bool:
         """Tell whether this instance is (still) the active one."""
 
+    def wants_resync(self, connected_registry: str) -> bool:
+        """Tell whether somebody asked for a full synchronisation."""
+
     def sync_view(self, connected_registry: str) -> SyncView:
-        """Return settings, repositories and client tokens."""
+        """Return settings, repositories and client tokens by lower-case name; raises GoneError."""
 
     def content(self, repository: str) -> Repository:
-        """Return a repository's tags, manifests and blobs."""
+        """Return a repository's tags, manifests and blobs; raises GoneError."""
 
     def report(self, connected_registry: str, report: "Report") -> None:
         """Take note of how the site's registry is."""
@@ -45,7 +52,10 @@ class Parent(Protocol):
 
 @dataclass(frozen=True)
 class Report:
-    """How a registry is: what Azure shows as connectionState, version, lastSyncTime and so on."""
+    """How a registry is: what Azure shows as connectionState, version, lastSyncTime and so on.
+
+    `last_sync` is given by the report that ends a sync, else it is None.
+    """
 
     state: str
     version: str

@@ -95,7 +95,7 @@ class RegistryServer:
     async def _refuse_write(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         self._bearer(request, Access("repository", name, frozenset({"pull", "push"})))
-        if self._volume.settings.mode == "ReadOnly":
+        if self._volume.settings.mode in ("ReadOnly", "Mirror"):
             raise ApiError(405, "UNSUPPORTED", _READ_ONLY)
         raise ApiError(501, "UNSUPPORTED", "The lab's edge registry does not take pushes.")
 

@@ -82,18 +82,22 @@ class PaperParent:
     token: ClientToken = field(default_factory=lambda: a_token(a_password("password1", "first")))
     active: str | None = None
     reports: list = field(default_factory=list)
+    resync: bool = False
 
     def check_sync_token(self, connected_registry, token, password):
         known = (connected_registry, token) == ("oslo", "oslo-sync")
-        return None if known and password == self.password else "Incorrect Password"
+        return None if known and password == self.password else 'UNAUTHORIZED "Incorrect Password"'
 
     def activate(self, connected_registry, instance_id):
         if self.active not in (None, instance_id):
-            raise AlreadyActivatedError(connected_registry)
+            raise AlreadyActivatedError(f"ALREADY_ACTIVATED: {connected_registry}")
         self.active = instance_id
 
     def is_active(self, connected_registry, instance_id):
         return self.active == instance_id
+
+    def wants_resync(self, connected_registry):
+        return self.resync
 
     def sync_view(self, connected_registry):
         names = tuple(self.repositories)
@@ -310,7 +314,7 @@ def test_a_disabled_token_is_refused_after_the_tick(synced):
 
 def test_a_registry_is_online_while_it_runs_and_offline_after_missed_heartbeats(synced):
     assert synced.parent.state == "Online"
-    assert synced.parent.reports[-1].last_sync is not None
+    assert any(report.last_sync for report in synced.parent.reports)
     assert synced.parent.reports[-1].host == "10.43.200.10"
     synced.stop()
     assert synced.parent.state == "Online"
@@ -350,6 +354,22 @@ def test_a_scheduled_registry_syncs_at_its_time_only(synced):
     synced.wait(lambda: synced.login("second").status_code == 200)
 
 
+def test_a_resync_that_was_asked_for_does_not_wait_for_the_schedule(synced):
+    synced.parent.settings = Settings(schedule="0 3 1 1 *")
+    synced.wait_synced()
+    synced.parent.token = a_token(a_password("password2", "second"))
+    synced.parent.resync = True
+    synced.wait(lambda: synced.login("second").status_code == 200)
+
+
+def test_a_schedule_that_nobody_can_read_is_said_and_the_registry_stays_online(synced):
+    synced.parent.settings = Settings(schedule="? ? ? ? ?")
+    synced.wait(lambda: "Cannot follow the schedule" in synced.edge.log[-1])
+    reports = len(synced.parent.reports)
+    synced.wait(lambda: len(synced.parent.reports) > reports)
+    assert synced.parent.state == "Online"
+
+
 def test_a_bad_connection_string_is_the_pods_last_word(bench):
     bench.start("ConnectedRegistryName=oslo")
     assert bench.pod == [(False, "Invalid connection string: SyncTokenName has no value.")]
@@ -365,7 +385,7 @@ def test_a_gateway_that_nobody_answers_for_is_a_bad_connection_string(bench):
 def test_a_wrong_sync_password_is_logged_and_never_online(bench):
     bench.start(connection_string("old=pass"))
     bench.wait(
-        lambda: any("401 UNAUTHORIZED Incorrect Password" in words for _, words in bench.pod)
+        lambda: any('401 UNAUTHORIZED "Incorrect Password"' in words for _, words in bench.pod)
     )
     assert bench.parent.reports == []
     assert bench.login("first").status_code == 401

@@ -1,0 +1,83 @@
+"""A registry of the lab's Azure, seen as the parent of connected registries."""
+
+from lab.azure import ClientToken as CloudToken
+from lab.azure import RegistryLab
+from lab.azure.errors import ArmError
+from lab.azure.rules import parse_duration
+from lab.registry.parent import AlreadyActivatedError, GoneError, Report, SyncView
+from lab.registry.volume import ClientToken, Manifest, Password, Repository, Settings
+
+
+class CloudParent:
+    """Translates between what Azure keeps and what a site's registry keeps."""
+
+    def __init__(self, registry: RegistryLab) -> None:
+        """Be the parent for connected registries of `registry`."""
+        self._registry = registry
+
+    def check_sync_token(self, connected_registry: str, token: str, password: str) -> str | None:
+        """Return None when the sync token may speak for the registry, else the reason."""
+        return self._registry.check_sync_token(connected_registry, token, password)
+
+    def activate(self, connected_registry: str, instance_id: str) -> None:
+        """Make this instance the active one; raises AlreadyActivatedError."""
+        refusal = self._registry.activate(connected_registry, instance_id)
+        if refusal is not None:
+            raise AlreadyActivatedError(
+                f"{refusal}: another instance of {connected_registry} is active; "
+                "deactivate the connected registry first"
+            )
+
+    def is_active(self, connected_registry: str, instance_id: str) -> bool:
+        """Tell whether this instance is (still) the active one."""
+        return self._registry.is_active(connected_registry, instance_id)
+
+    def wants_resync(self, connected_registry: str) -> bool:
+        """Tell whether somebody asked for a full synchronisation."""
+        item = self._registry.state.connected.get(connected_registry)
+        return item is not None and item.edge.resync
+
+    def sync_view(self, connected_registry: str) -> SyncView:
+        """Return settings, repositories and client tokens; raises GoneError."""
+        try:
+            view = self._registry.sync_view(connected_registry)
+        except ArmError as error:
+            raise GoneError(connected_registry) from error
+        settings = Settings(
+            mode=view.mode,
+            schedule=view.schedule,
+            window=parse_duration(view.window, "syncWindow") if view.window else None,
+            message_ttl=parse_duration(view.message_ttl, "messageTtl"),
+            log_level=view.log_level,
+        )
+        tokens = {token.name.lower(): _token(token) for token in view.clients}
+        return SyncView(settings, view.repositories, tokens)
+
+    def content(self, repository: str) -> Repository:
+        """Return a repository's tags, manifests and blobs; raises GoneError."""
+        content = self._registry.content(repository)
+        if content is None:
+            raise GoneError(repository)
+        manifests = {
+            digest: Manifest(manifest.media_type, manifest.data)
+            for digest, manifest in content.manifests.items()
+        }
+        return Repository(dict(content.tags), manifests, dict(content.blobs))
+
+    def report(self, connected_registry: str, report: Report) -> None:
+        """Take note of how the site's registry is."""
+        self._registry.report(
+            connected_registry,
+            report.state,
+            report.version,
+            report.last_sync,
+            report.host,
+            list(report.status_details),
+        )
+
+
+def _token(token: CloudToken) -> ClientToken:
+    passwords = tuple(
+        Password(one.slot, one.salt, one.digest, one.expires) for one in token.passwords
+    )
+    return ClientToken(token.name, token.enabled, frozenset(token.actions), passwords)
