@@ -78,7 +78,7 @@ def _turn_on_data_endpoint(cloud: RegistrySession) -> RegistryFacts:
     if not cloud.registry.enable_data_endpoint:
         raise RegistryNotReadyError(
             f"registry {name} has no dedicated data endpoint, connected registries need it:"
-            f" run `az acr update --name {name} --data-endpoint-enabled true`, or set"
+            f" run `az acr update --name {name} --data-endpoint-enabled true`, or allow it with"
             " `enable_data_endpoint: true` in the fleet file. Behind a firewall clients then also"
             f" have to reach {name}.REGION.data.azurecr.io"
         )
