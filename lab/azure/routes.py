@@ -147,7 +147,7 @@ def _child_routes() -> list[Route]:
         routes.append(_route(f"{_REGISTRY}/{kind}", kind, GET=listing))
         routes.append(_route(f"{_REGISTRY}/{kind}/{{name}}", kind, **methods))
         routes.append(_route(f"{_REGISTRY}/{kind}/{{name}}/{status}", "operations", GET=read))
-    return [*routes, _route(f"{_REGISTRY}/{{name}}/{status}", "operations", GET=read)]
+    return routes
 
 
 def _route(template: str, kind: str, **methods: Handler) -> Route:

@@ -1,7 +1,10 @@
 """The Azure part alone, for clients such as Terraform, az or your own scripts."""
 
+import argparse
 import asyncio
 import json
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,13 +24,24 @@ REPOSITORIES = {
 }
 
 
+def main(arguments: list[str]) -> int:
+    """Run the Azure part until Ctrl-C; return the exit status (1 when it could not start)."""
+    options = _parser().parse_args(arguments)
+    try:
+        asyncio.run(_until_stopped(options))
+    except (ValueError, OSError, TypeError) as error:
+        sys.stderr.write(f"lab: {error}\n")
+        return 1
+    return 0
+
+
 async def run(
     *,
     port: int = 0,
-    folder: Path = Path("azure-lab"),
+    folder: Path = Path(".lab-azure"),
     profile: str = "recorded",
     faults: Path | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] | None = None,
 ) -> None:
     """Serve one registry until the task is cancelled (Ctrl-C).
 
@@ -39,8 +53,9 @@ async def run(
         folder: Where the files go.
         profile: `recorded` or `spec`.
         faults: A file of faults, as lab/faults.py reads it.
-        say: Prints one line.
+        say: Prints one line; by default to standard output, at once.
     """
+    say = say or _say
     ordered = Faults.load(faults) if faults else Faults()
     audit, authority = AuditLog(folder / "audit.log"), Authority(folder)
     lab = AzureLab(audit, ordered, Clock(), authority, profile=profile)
@@ -77,6 +92,36 @@ def describe_registry(registry: RegistryLab) -> dict[str, str]:
         "login_server": registry.login_server,
         "resource_group": registry.state.group,
     }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lab azure",
+        description="Azure alone: login, Resource Manager and one registry, until Ctrl-C.",
+        epilog="example: python -m lab azure --port 8443 --dir /tmp/azure --profile spec",
+    )
+    parser.add_argument("--port", type=int, default=0, help="port of Resource Manager (a free one)")
+    parser.add_argument("--dir", type=Path, default=Path(".lab-azure"), help="where its files go")
+    parser.add_argument("--profile", choices=("recorded", "spec"), default="recorded")
+    parser.add_argument("--faults", type=Path, metavar="FILE", help="YAML or JSON list of faults")
+    return parser
+
+
+async def _until_stopped(options: argparse.Namespace) -> None:
+    serving = asyncio.create_task(
+        run(port=options.port, folder=options.dir, profile=options.profile, faults=options.faults)
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, serving.cancel)
+    await asyncio.wait([serving])
+    if not serving.cancelled():
+        serving.result()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _write_description(file: Path, lab: AzureLab, registry: RegistryLab) -> Path:
