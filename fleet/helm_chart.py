@@ -14,7 +14,7 @@ import yaml
 from pydantic import SecretStr
 
 from fleet.cluster_objects import ChartView, SecretView
-from fleet.errors import ClusterNotSuitableError, FleetFileError, NotOursError
+from fleet.errors import ClusterNotSuitableError, NotOursError
 from fleet.outcomes import Action
 from fleet.passwords import PasswordMark, mark_annotations
 from fleet.sites import Chart, Site, Strict
@@ -82,14 +82,8 @@ def chart_values(chart: Chart) -> dict[str, Any]:
     """Return the chart's values; HTTP turns off what only HTTPS needs.
 
     Trust distribution edits containerd's files, which K3s owns, so it is always off.
-
-    Raises:
-        FleetFileError: The fleet file's own values hold a connection string.
+    The fleet file's own values go on top; it may hold nothing that is set here.
     """
-    if _SECRET_VALUE in chart.extra_values:
-        raise FleetFileError(
-            [f"chart.extra_values: {_SECRET_VALUE} is a secret and is set by acrfleet; remove it"]
-        )
     service: dict[str, Any] = {"type": chart.service.type}
     if chart.service.cluster_ip:
         service["clusterIP"] = str(chart.service.cluster_ip)

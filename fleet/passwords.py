@@ -46,13 +46,13 @@ class PasswordMark(Strict):
             return None
 
 
-def mark_annotations(mark: PasswordMark) -> dict[str, str | None]:
-    """Return a mark as annotations; a None removes the key in a merge patch."""
+def mark_annotations(mark: PasswordMark) -> dict[str, str]:
+    """Return a mark as annotations; an empty one says that there is no such time."""
     return {
         _TOKEN: mark.token,
         _SLOT: mark.slot,
-        _CREATED: mark.created.isoformat() if mark.created else None,
-        _EXPIRES: mark.expires.isoformat() if mark.expires else None,
+        _CREATED: mark.created.isoformat() if mark.created else "",
+        _EXPIRES: mark.expires.isoformat() if mark.expires else "",
     }
 
 

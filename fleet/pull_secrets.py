@@ -97,9 +97,7 @@ def compare_pull_secret(
         if same:
             return Action.ADOPTED
         raise _foreign(site, namespace, found)
-    marked = all(
-        found.meta.annotations.get(key) == value for key, value in mark_annotations(mark).items()
-    )
+    marked = mark_annotations(mark).items() <= found.meta.annotations.items()
     labelled = our_labels(site).items() <= found.meta.labels.items()
     return Action.UNCHANGED if same and marked and labelled else Action.CHANGED
 

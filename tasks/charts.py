@@ -169,11 +169,10 @@ def _renew(session: SiteSession, token: str, slot: str) -> tuple[SecretStr, Pass
 def _differs(found: SecretView, body: dict[str, object], text: SecretStr) -> bool:
     wanted = body["metadata"]
     assert isinstance(wanted, dict)  # noqa: S101 - made by connection_secret_body
-    marks = {key: value for key, value in wanted["annotations"].items() if value is not None}
     return (
         read_connection_string(found) != text
         or not wanted["labels"].items() <= found.meta.labels.items()
-        or not marks.items() <= found.meta.annotations.items()
+        or not wanted["annotations"].items() <= found.meta.annotations.items()
     )
 
 
