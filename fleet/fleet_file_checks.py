@@ -146,7 +146,7 @@ def _check_nodes(placed: Sequence[PlacedSite]) -> Iterator[Problem]:
     owners: dict[str, PlacedSite] = {}
     for one in placed:
         for place, node in enumerate(one.entry.nodes):
-            other = owners.setdefault(node.endpoint.lower(), one)
+            other = owners.setdefault(node.endpoint, one)
             if other is not one:
                 yield Problem(
                     one.line("nodes", place, "address"),

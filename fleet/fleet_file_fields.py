@@ -41,7 +41,7 @@ def unknown_key_advice(model: type[BaseModel], path: Path) -> str:
     known = list(holder.model_fields) if holder else []
     if _is_secret(key, known):
         return "secrets belong in a block: remove it here and name the block"
-    close = get_close_matches(key.replace("-", "_").lower(), known, n=1)
+    close = get_close_matches(key.replace("-", "_").lower(), known, n=1, cutoff=0.7)
     if close:
         return f'no such key; did you mean "{close[0]}"?'
     homes = [home for home in _homes(model, key) if home]
@@ -54,7 +54,8 @@ def secrets_in(data: Any, path: Path = ()) -> Iterator[Path]:
     """Yield the paths of keys whose names say that a secret is in them, in free mappings."""
     if isinstance(data, dict):
         for key, value in data.items():
-            if _is_free_secret(str(key)) and isinstance(value, str | int | float):
+            secret = _is_free_secret(str(key)) or (*path, key)[-2:] == ("tls", "key")
+            if secret and isinstance(value, str | int | float):
                 yield (*path, key)
             yield from secrets_in(value, (*path, key))
     elif isinstance(data, list):
@@ -63,14 +64,16 @@ def secrets_in(data: Any, path: Path = ()) -> Iterator[Path]:
 
 
 def _is_secret(key: str, known: list[str]) -> bool:
-    return bool(_SECRET.search(key)) and not get_close_matches(key, known, n=1, cutoff=0.85)
+    return bool(_SECRET.search(key)) and not get_close_matches(key, known, n=1, cutoff=0.75)
 
 
 def _is_free_secret(key: str) -> bool:
     """Return whether a key of a free mapping holds a secret, not the name of a Secret."""
     name = re.sub(r"(.)([A-Z][a-z])", r"\1_\2", key).lower()
     refers = name in ("secret", "secrets") or name.endswith(("_name", "-name", "_ref", "_file"))
-    return not refers and not name.startswith("existing") and bool(_SECRET.search(name))
+    if refers or name.startswith("existing"):
+        return False
+    return name == "tls.key" or bool(_SECRET.search(name))
 
 
 def _homes(model: type[BaseModel], key: str, at: str = "") -> Iterator[str]:

@@ -39,9 +39,9 @@ class _FleetTop(Strict):
 class FleetHeader(_FleetTop):
     """The top of the file; registries, defaults and sites are looked at one by one."""
 
-    registries: dict[PlainName, Any] = Field(min_length=1)
+    registries: dict[PlainName, Any] = Field(min_length=1, description="The Azure registries")
     defaults: dict[str, Any] = Field(default_factory=dict)
-    sites: tuple[Any, ...] = Field(min_length=1)
+    sites: tuple[Any, ...] = Field(min_length=1, description="The sites")
 
 
 class FleetDocument(_FleetTop):

@@ -13,6 +13,7 @@ from fleet.fleet_file_merge import Merged
 from fleet.fleet_file_yaml import Document, Path, Problem
 
 _SHOWN = 60
+_TYPED = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?|true|false|null", re.IGNORECASE)
 _TEXT = "allowed is text; put the value in quotes"
 _LIST = 'allowed is a list; write it as [a, b] or as lines that start with "- "'
 _MAPPING = 'allowed is a mapping; write "key: value" lines under it'
@@ -93,6 +94,8 @@ def show_value(document: Document, path: Path, value: Any) -> str:
         return " is empty"
     if "-----BEGIN" in text:
         return " is a key or certificate"
+    if isinstance(value, str) and (text != text.strip() or _TYPED.fullmatch(text)):
+        text = f'"{text}"'
     line = " ".join(text.split())
     return f" is {line if len(line) <= _SHOWN else line[:_SHOWN] + '…'}"
 
@@ -145,9 +148,11 @@ def _reason(found: ErrorDetails) -> str:
 def _choice(value: Any, expected: str) -> str:
     choices = re.findall(r"'([^']*)'", expected) or [expected]
     folded = {choice.lower(): choice for choice in choices}
+    if len(choices) == 1:
+        return f"allowed is {choices[0]}; write that"
     close = get_close_matches(str(value).lower(), list(folded), n=1)
     advice = f"write {folded[close[0]]}" if close else "choose one"
-    return f"allowed {'are' if len(choices) > 1 else 'is'} {', '.join(choices)}; {advice}"
+    return f"allowed are {', '.join(choices)}; {advice}"
 
 
 def _name_of(document: Document, path: Path) -> str:

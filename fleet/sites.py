@@ -133,6 +133,10 @@ class Jump(Strict):
     user: UserName | None = Field(None, description="SSH user; none: the site's")
 
 
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address.lower()
+
+
 class Node(Strict):
     """One machine of a site's cluster."""
 
@@ -149,8 +153,8 @@ class Node(Strict):
     @property
     def endpoint(self) -> str:
         """Return what no two nodes may share: address, port and the jump host's, if any."""
-        via = f" via {self.jump.address}:{self.jump.port}" if self.jump else ""
-        return f"{self.address}:{self.port}{via}"
+        via = f" via {_host(self.jump.address)}:{self.jump.port}" if self.jump else ""
+        return f"{_host(self.address)}:{self.port}{via}"
 
 
 class Ssh(Strict):
@@ -243,11 +247,13 @@ class SiteSettings(Strict):
     def _has_a_server_and_no_twins(cls, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
         if all(node.role == "agent" for node in nodes):
             raise broken_rule("at least one node has to be a server; give one of them role: server")
-        for what in ("name", "endpoint"):
-            counts = Counter(str(getattr(node, what)) for node in nodes)
-            twins = sorted(value for value, count in counts.items() if count > 1)
-            if twins:
-                raise broken_rule(f"two nodes have the {what} {twins[0]}; keep one or mend it")
+        for verb, values in (
+            ("called", [node.name for node in nodes]),
+            ("at", [node.endpoint for node in nodes]),
+        ):
+            value, count = Counter(values).most_common(1)[0]
+            if count > 1:
+                raise broken_rule(f"{count} nodes are {verb} {value}; keep one or mend the others")
         return nodes
 
 

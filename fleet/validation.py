@@ -153,7 +153,7 @@ ImageReference = Annotated[
     str,
     Matches(
         rf"{PATH_PART}(/{PATH_PART})*:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}",
-        "repository:tag",
+        "references such as vessel/web:1.4.2",
         "leave the login server out",
     ),
 ]
