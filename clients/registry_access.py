@@ -1,13 +1,11 @@
 """The management plane of one Azure Container Registry: scope maps, tokens, connected registries.
 
-One call in, one plain value out. Safe for use from many threads. What to write is decided in
-`fleet.access_plan`; what went wrong is said in the classes of `fleet.errors`.
+One call in, one plain value out; safe for many threads. `fleet.access_plan` decides what to write.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -53,7 +51,7 @@ _PATIENCE = Patience()
 class RegistryAccess:
     """Reads and writes what a registry knows about its sites.
 
-    Every method may raise `AzureBusyError` (try again), `AccessDeniedError`, `LoginFailedError`,
+    Methods raise `AzureBusyError` (try again), `AccessDeniedError`, `LoginFailedError`,
     `RegistryNotFoundError` or `AzureRefusedError`.
     """
 
@@ -85,16 +83,13 @@ class RegistryAccess:
             user_agent="acrfleet",
         )
 
-    @contextmanager
-    def one_writer(self, name: str) -> Iterator[None]:
-        """Let one thread at a time read, plan and write what belongs to a connected registry.
+    def one_writer(self, name: str) -> threading.RLock:
+        """Return the lock under which to read, plan and write what a connected registry has.
 
         These APIs know no ETags: of two writers at once one would lose its change.
         """
         with self._guard:
-            lock = self._locks.setdefault(name.casefold(), threading.RLock())
-        with lock:
-            yield
+            return self._locks.setdefault(name.casefold(), threading.RLock())
 
     def scope_map_id(self, name: str) -> str:
         """Return the resource ID of a scope map of this registry."""
@@ -116,9 +111,10 @@ class RegistryAccess:
         )
         update = self._client.registries.begin_update
         what = "turn on the data endpoint"
-        return registry_facts(
-            self._finish(what, lambda: update(self._group, self._name, change), is_registry=True)
+        found = self._finish(
+            what, lambda: update(self._group, self._name, change), is_registry=True
         )
+        return registry_facts(found)
 
     def read_scope_map(self, name: str) -> ScopeMapState | None:
         """Return a scope map, or None if there is none."""
@@ -142,7 +138,7 @@ class RegistryAccess:
     def update_scope_map(
         self, name: str, *, actions: frozenset[str] | None = None, description: str | None = None
     ) -> ScopeMapState:
-        """Replace the actions or the description of a scope map; None leaves them as they are."""
+        """Replace actions or description of a scope map; None leaves them as they are."""
         change = models.ScopeMapUpdateParameters(
             properties=models.ScopeMapPropertiesUpdateParameters(
                 actions=None if actions is None else sorted(actions), description=description
@@ -199,7 +195,7 @@ class RegistryAccess:
 
         Args:
             token: Name of the token.
-            slot: `password1` or `password2`; must not be in use anywhere.
+            slot: `password1` or `password2`, whichever is in use nowhere.
             expires: When the password ends; None for never.
         """
         body = models.GenerateCredentialsParameters(
@@ -251,6 +247,10 @@ class RegistryAccess:
         properties = models.ConnectedRegistryUpdateProperties(client_token_ids=list(token_ids))
         change = models.ConnectedRegistryUpdateParameters(properties=properties)
         return self._patch_connected_registry(name, change)
+
+    def close(self) -> None:
+        """Close the connections, for good."""
+        self._client.close()
 
     def _patch_connected_registry(
         self, name: str, change: models.ConnectedRegistryUpdateParameters

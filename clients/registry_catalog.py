@@ -86,6 +86,10 @@ class RegistryCatalog:
                     return None
                 raise
 
+    def close(self) -> None:
+        """Close the connections, for good."""
+        self._transport.close()
+
     def _client(self) -> ContainerRegistryClient:
         with self._guard:
             if self._connected is None:

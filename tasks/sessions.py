@@ -17,6 +17,11 @@ class RegistrySession:
     access: RegistryAccess
     catalog: RegistryCatalog
 
+    def close(self) -> None:
+        """Close the connections, for good."""
+        self.access.close()
+        self.catalog.close()
+
 
 def open_registry_session(registry: AcrRegistry) -> RegistrySession:
     """Make the clients of a registry; nothing is sent before the first step needs it.
