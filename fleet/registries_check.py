@@ -20,6 +20,21 @@ _MIRROR = ("endpoint", "rewrite")
 _CONFIG = ("auth", "tls")
 _AUTH = ("username", "password", "auth", "identity_token")
 _TLS = ("ca_file", "cert_file", "key_file", "insecure_skip_verify")
+_REWRITE = (
+    "mirrors.{name} has a rewrite: K3s would apply it to the site's registry too, where the "
+    "repositories keep their names; remove it"
+)
+_TLS_BESIDE_HTTP = (
+    "configs.{name} has tls, but the site's registry speaks http: containerd would try https "
+    "first; remove it"
+)
+_OTHER_PORT = (
+    "the endpoint {url} is at the site's registry, but is not {right}; correct or remove it"
+)
+_NOT_A_HOST = (
+    "the mirror {name} matches no image: K3s compares with host or host:port, without scheme and "
+    "path"
+)
 
 Found = Iterator[tuple[int, str]]
 
@@ -31,98 +46,96 @@ class RegistriesPlan(Strict):
     endpoint: SiteEndpoint
 
 
-def find_problems(root: Node | None, plan: RegistriesPlan, ours: frozenset[str]) -> Found:
-    """Yield (line, what is wrong and what to do) for everything that makes the file unsafe.
+def find_lax_spots(root: Node | None) -> Found:
+    """Yield (line, what is wrong and what to do) for what K3s would drop silently or die of."""
+    if root is None or is_null(root):
+        return
+    if has_aliases(root):
+        yield line_of(root), "YAML anchors or aliases are used; write the values out"
+        return
+    yield from _check_keys(root, "the file", _TOP)
+    for name, key, value in entries(root):
+        if name == "mirrors":
+            yield from _check_mirrors(key, value)
+        if name == "configs":
+            yield from _check_configs(key, value)
+
+
+def find_conflicts(root: Node | None, plan: RegistriesPlan, ours: frozenset[str]) -> Found:
+    """Yield (line, what is wrong and what to do) for what would keep our mirrors from working.
 
     Args:
         root: The parsed file.
         plan: What shall be written.
         ours: Endpoints that an earlier run wrote, and that will be replaced.
     """
-    if is_null(root):
-        return
-    assert root is not None  # noqa: S101 - is_null covers it; mypy cannot know
-    if has_aliases(root):
-        yield line_of(root), "YAML anchors or aliases are used; write the values out"
-        return
-    yield from _check_keys(root, "the file", _TOP)
-    for name, key, mirrors in entries(root):
-        if name == "mirrors":
-            yield from _check_mirrors(key, mirrors, plan, ours)
-        if name == "configs":
-            yield from _check_configs(key, mirrors, plan)
-
-
-def _check_mirrors(key: Node, mirrors: Node, plan: RegistriesPlan, ours: frozenset[str]) -> Found:
-    yield from _check_map(mirrors, "mirrors", line_of(key))
-    for name, name_node, mirror in entries(mirrors):
-        yield from _check_mirror_name(name, line_of(name_node), plan)
-        yield from _check_keys(mirror, f"mirrors.{name}", _MIRROR, line_of(name_node))
-        endpoint = find(mirror, "endpoint")
-        if endpoint and not is_null(endpoint[1]):
-            yield from _check_endpoints(name, endpoint, plan, ours)
+    for name, key, mirror in entries(_value(root, "mirrors")):
+        yield from _check_our_name(name, line_of(key), plan)
         rewrite = find(mirror, "rewrite")
-        if rewrite:
-            yield from _check_map(rewrite[1], f"mirrors.{name}.rewrite", line_of(rewrite[0]))
-            if name in (plan.login_server, plan.endpoint.host) and not is_null(rewrite[1]):
-                yield (
-                    line_of(rewrite[0]),
-                    (
-                        f"mirrors.{name} has a rewrite: K3s would apply it to the site's registry too, "
-                        "where the repositories keep their names; remove it"
-                    ),
-                )
+        if rewrite and name in (plan.login_server, plan.endpoint.host) and not is_null(rewrite[1]):
+            yield line_of(rewrite[0]), _REWRITE.format(name=name)
+        for item in items(_value(mirror, "endpoint")):
+            url = str(item.value)
+            if url not in (*ours, plan.endpoint.url) and _is_at(url, plan.endpoint.address):
+                yield line_of(item), _OTHER_PORT.format(url=_safe(url), right=plan.endpoint.url)
+    tls = find(_value(_value(root, "configs"), plan.endpoint.host), "tls")
+    if tls and plan.endpoint.scheme == "http":
+        yield line_of(tls[0]), _TLS_BESIDE_HTTP.format(name=plan.endpoint.host)
 
 
-def _check_mirror_name(name: str, line: int, plan: RegistriesPlan) -> Found:
-    wanted = {plan.login_server, plan.endpoint.host}
-    if "//" in name or "/" in name or name != name.strip():
-        yield (
-            line,
-            (
-                f"the mirror {_safe(name)} matches no image: K3s compares with host or host:port, "
-                "without scheme and path"
-            ),
-        )
-    elif name not in wanted and name.lower() in wanted:
+def _value(node: Node | None, name: str) -> Node | None:
+    found = find(node, name)
+    return found[1] if found else None
+
+
+def _check_our_name(name: str, line: int, plan: RegistriesPlan) -> Found:
+    lower, wanted = name.lower(), (plan.login_server, plan.endpoint.host)
+    if name not in wanted and lower in wanted:
         yield line, f"the mirror {name} matches no image: write it in lower case"
-    elif name.lower() in (f"{plan.login_server}:443", plan.endpoint.address):
-        right = plan.login_server if name.endswith(":443") else plan.endpoint.host
+    elif lower in (f"{plan.login_server}:443", plan.endpoint.address):
+        right = plan.login_server if lower.endswith(":443") else plan.endpoint.host
         yield line, f"the mirror {name} matches no image of ours: the name is {right}"
 
 
-def _check_endpoints(
-    name: str, endpoint: tuple[Node, Node], plan: RegistriesPlan, ours: frozenset[str]
-) -> Found:
+def _is_at(url: str, address: str) -> bool:
+    parts = _split(url)
+    return parts is not None and parts.hostname == address.lower()
+
+
+def _check_mirrors(key: Node, mirrors: Node) -> Found:
+    yield from _check_map(mirrors, "mirrors", line_of(key))
+    for name, name_node, mirror in entries(mirrors):
+        if "/" in name or name != name.strip():
+            yield line_of(name_node), _NOT_A_HOST.format(name=_safe(name))
+        yield from _check_keys(mirror, f"mirrors.{name}", _MIRROR, line_of(name_node))
+        endpoint, rewrite = find(mirror, "endpoint"), find(mirror, "rewrite")
+        if endpoint and not is_null(endpoint[1]):
+            yield from _check_endpoints(name, endpoint)
+        if rewrite:
+            yield from _check_map(rewrite[1], f"mirrors.{name}.rewrite", line_of(rewrite[0]))
+
+
+def _check_endpoints(name: str, endpoint: tuple[Node, Node]) -> Found:
     key, value = endpoint
     if not isinstance(value, SequenceNode):
         yield line_of(key), f"mirrors.{name}.endpoint must be a list of URLs"
-        return
     for item in items(value):
         if not isinstance(item, ScalarNode) or is_null(item):
             yield line_of(item), f"mirrors.{name}.endpoint must hold URLs only"
-        elif item.value not in ours:
-            yield from _check_url(name, str(item.value), line_of(item), plan)
+        else:
+            yield from _check_url(name, str(item.value), line_of(item))
 
 
-def _check_url(name: str, url: str, line: int, plan: RegistriesPlan) -> Found:
+def _check_url(name: str, url: str, line: int) -> Found:
     parts = _split(url)
     where = f"the endpoint {_safe(url)} of mirrors.{name}"
     if parts is None or not parts.hostname:
         yield line, f"{where} is not a URL; K3s would skip it"
     elif parts.scheme not in ("http", "https"):
         yield line, f"{where} has the scheme {parts.scheme}; K3s knows http and https"
-    elif parts.hostname == plan.endpoint.address.lower() and url.rstrip("/") != plan.endpoint.url:
-        yield (
-            line,
-            (
-                f"{where} points at the site's registry but is not {plan.endpoint.url}; correct "
-                "scheme and port, or remove it"
-            ),
-        )
 
 
-def _check_configs(key: Node, configs: Node, plan: RegistriesPlan) -> Found:
+def _check_configs(key: Node, configs: Node) -> Found:
     yield from _check_map(configs, "configs", line_of(key))
     for name, name_node, config in entries(configs):
         yield from _check_keys(config, f"configs.{name}", _CONFIG, line_of(name_node))
@@ -134,14 +147,6 @@ def _check_configs(key: Node, configs: Node, plan: RegistriesPlan) -> Found:
         yield from _check_keys(tls[1], f"configs.{name}.tls", _TLS, line_of(tls[0]))
         if (find(tls[1], "cert_file") is None) != (find(tls[1], "key_file") is None):
             yield line_of(tls[0]), f"configs.{name}.tls needs cert_file and key_file together"
-        if name == plan.endpoint.host and plan.endpoint.scheme == "http":
-            yield (
-                line_of(tls[0]),
-                (
-                    f"configs.{name} has tls, but the site's registry speaks http: containerd would "
-                    "try https first; remove it"
-                ),
-            )
 
 
 def _check_map(node: Node, what: str, line: int) -> Found:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from ruamel.yaml.nodes import Node
 
 from fleet.errors import HostFileInvalidError
-from fleet.registries_check import RegistriesPlan, find_problems
+from fleet.registries_check import RegistriesPlan, find_conflicts, find_lax_spots
 from fleet.yaml_edits import add_first, add_last, append_entry, drop_lines, insert_lines, put
 from fleet.yaml_nodes import Plain, YamlError, find, items, parse, plain
 
@@ -32,13 +32,13 @@ _MARK = "# acrfleet: site registry"
 _MARKED = re.compile(rf"^[ \t]*{_MARK} (\S+)[ \t]*\r?$", re.MULTILINE)
 
 
-def check(text: str | None, plan: RegistriesPlan, where: str) -> None:
-    """Return if the file is safe to merge into.
+def check(text: str | None, where: str, plan: RegistriesPlan | None = None) -> None:
+    """Return if the file is safe to keep and, with a plan, to merge into.
 
     Args:
         text: The file's content; None: there is no file.
-        plan: What shall be written.
         where: Node and path, for messages.
+        plan: What shall be written, once it is known.
 
     Raises:
         HostFileInvalidError: Everything that K3s would drop or die of, with its line.
@@ -50,8 +50,10 @@ def check(text: str | None, plan: RegistriesPlan, where: str) -> None:
         raise HostFileInvalidError(
             [_UNREADABLE.format(where=f"{where}{line}", what=problem.what)]
         ) from None
-    found = find_problems(root, plan, frozenset(_marked_urls(text or "")))
-    problems = [f"{where}:{line}: {what}. The file was left alone." for line, what in found]
+    found = list(find_lax_spots(root))
+    if plan:
+        found += find_conflicts(root, plan, frozenset(_marked_urls(text or "")))
+    problems = [f"{where}:{line}: {what}. The file was left alone." for line, what in sorted(found)]
     if problems:
         raise HostFileInvalidError(problems)
 
@@ -70,7 +72,7 @@ def merge(text: str | None, plan: RegistriesPlan, where: str) -> str:
     Raises:
         HostFileInvalidError: The file is not safe to merge into, see `check`.
     """
-    check(text, plan, where)
+    check(text, where, plan)
     before = text or ""
     bom, body = ("\ufeff", before[1:]) if before.startswith("\ufeff") else ("", before)
     url, host = plan.endpoint.url, plan.endpoint.host
@@ -89,7 +91,7 @@ def merge(text: str | None, plan: RegistriesPlan, where: str) -> str:
         raise HostFileInvalidError(
             [_TOO_EXOTIC.format(where=where, url=url, login_server=plan.login_server, host=host)]
         )
-    check(after, plan, where)
+    check(after, where, plan)
     return bom + after
 
 
