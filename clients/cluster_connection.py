@@ -141,10 +141,13 @@ class ClusterConnection:
         if content:
             headers["Content-Type"] = content
         serialized = self._api.param_serialize(
-            method, path, None, list((query or {}).items()), headers,
-            json.dumps(body) if body is not None and content != "application/json" else body,
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params=headers,
+            body=body,
             auth_settings=["BearerToken"],
-        )  # fmt: skip
+        )
         what = f"{method} {path}"
         try:
             answer = self._api.call_api(
