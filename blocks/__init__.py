@@ -2,5 +2,6 @@
 
 from blocks.azure_login import AzureLogin
 from blocks.registry_settings import RegistrySettings
+from blocks.site_ssh import SiteSsh
 
-__all__ = ["AzureLogin", "RegistrySettings"]
+__all__ = ["AzureLogin", "RegistrySettings", "SiteSsh"]

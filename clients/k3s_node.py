@@ -95,7 +95,7 @@ class K3sNode:
         Raises:
             CommandFailedError: systemd does not accept the order.
         """
-        self._expect(scripts.RESTART, unit, what=f"restart {unit}")
+        self._expect(scripts.RESTART, unit, what=f"restart {unit}", timeout=20)
 
     def read_service(self, unit: str) -> ServiceState:
         """Return what systemd says about the unit."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from clients.k3s_node import K3sNode
 from fleet.errors import (
+    CommandFailedError,
     FleetError,
     HostFileChangedError,
     RestartFailedError,
@@ -61,7 +62,7 @@ class _Watch:
     ) -> None:
         self._session, self._change, self._node, self._before = session, change, node, before
         self._looks: list[Look] = []
-        self._ordered = False
+        self._order_is_due, self._in_doubt = True, False
         self.unreachable = ""
 
     def look(self) -> tuple[Verdict | None, str]:
@@ -73,17 +74,25 @@ class _Watch:
             self.unreachable = str(error)
             return None, f"{self._node.name}: {error}"
         self.unreachable = ""
-        if service.entered != self._before.entered:
-            self._ordered = True
+        # An order whose answer got lost is repeated only where it certainly had no effect.
+        untouched = service.is_running and service.entered == self._before.entered
+        self._order_is_due = self._in_doubt and untouched
+        self._in_doubt = self._in_doubt and untouched
         self._looks.append(self._ask_cluster(service))
         verdict = judge(self._before, self._looks, self._change.node.role)
         phrase = f"{self._node.name}: {verdict.reason}"
         return (None if verdict.health is Health.WAITING else verdict), phrase
 
     def _order(self) -> None:
-        if not self._ordered:
+        if not self._order_is_due:
+            return
+        self._order_is_due, self._in_doubt = False, True
+        try:
             self._node.restart(self._change.unit)
-            self._ordered = True
+        except CommandFailedError as error:
+            # An exit code proves neither success nor failure: what follows is looked at.
+            warn(str(error))
+        self._in_doubt = False
 
     def _ask_cluster(self, service: ServiceState) -> Look:
         if not service.is_running or service.entered == self._before.entered:
