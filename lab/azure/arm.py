@@ -11,7 +11,7 @@ from lab.audit import AuditLog
 from lab.azure.calls import Answer, Call
 from lab.azure.entra import Entra, is_arm_audience
 from lab.azure.errors import ArmError
-from lab.azure.ordered_faults import word_for
+from lab.azure.ordered_faults import ordered, word_for
 from lab.azure.registries import Serve
 from lab.azure.routes import find_route, make_routes
 from lab.azure.signing import BadTokenError
@@ -77,7 +77,7 @@ class ResourceManager:
             version,
             query,
             _object(await request.read()),
-            request["faults"],
+            ordered(),
         )
         result = handler(call)
         answer = await result if inspect.isawaitable(result) else result

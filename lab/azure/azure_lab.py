@@ -1,5 +1,6 @@
 """The emulated cloud: one port for the login service and ARM, one more per registry."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from aiohttp import web
@@ -109,8 +110,7 @@ class AzureLab:
 
     async def stop(self) -> None:
         """Close all ports."""
-        for name in list(self._runners):
-            await self._runners.pop(name).cleanup()
+        await asyncio.gather(*(_close(self._runners.pop(name)) for name in list(self._runners)))
 
     async def add_registry(
         self,
@@ -156,7 +156,7 @@ class AzureLab:
         registry.login_server = f"{self._host}:{taken}"
 
     async def _stop_serving(self, registry: Registry) -> None:
-        await self._runners.pop(registry.id).cleanup()
+        await _close(self._runners.pop(registry.id))
 
     def _app(self, refuse: Refuse) -> web.Application:
         meddle = fault_middleware(self._faults, self.sites.of_request, refuse)
@@ -171,3 +171,13 @@ class AzureLab:
         site = web.TCPSite(runner, self._host, port, ssl_context=self._tls)
         await site.start()
         return int(runner.addresses[0][1])
+
+
+async def _close(runner: web.AppRunner) -> None:
+    """Close a port and its connections at once, without waiting for the clients' goodbye."""
+    connections = runner.server.connections if runner.server else []
+    transports = [each.transport for each in connections if each.transport is not None]
+    await runner.cleanup()
+    for transport in transports:
+        transport.abort()
+    await asyncio.sleep(0.01)

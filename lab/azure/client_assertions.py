@@ -37,7 +37,7 @@ class Certificates:
         except (BadTokenError, ValueError) as error:
             message = "Client assertion is not a valid JWT."
             raise EntraError(401, "invalid_client", 50027, message) from error
-        key = self._keys.get(str(head.get("x5t#S256") or head.get("x5t")))
+        key = self._keys.get(str(head.get("x5t#S256") or head.get("x5t")).rstrip("="))
         if key is None:
             message = f"The key was not found by its thumbprint for the app '{client}'."
             raise EntraError(401, "invalid_client", 700027, message)

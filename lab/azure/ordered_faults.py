@@ -5,11 +5,12 @@ Beside the kinds of lab/faults.py:
     token-not-active   generateCredentials answers 409 TokenNotActive
     failed-operation   the request is accepted, its long-running operation ends in Failed
     slow-propagation   a password made by this request counts after `seconds` real seconds
-The last three are carried out by the handlers, which find them in `request["faults"]`.
+The last three are carried out by the handlers, which ask `ordered()` for them.
 """
 
 import asyncio
 from collections.abc import Callable
+from contextvars import ContextVar
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -18,6 +19,7 @@ from lab.faults import Fault, Faults
 
 SiteOf = Callable[[web.Request, bytes], str | None]
 Refuse = Callable[[web.Request, int], object]
+_ORDERED: ContextVar[list[Fault]] = ContextVar("ordered faults")
 _WORDS = {
     400: "BadRequest",
     401: "AuthenticationFailed",
@@ -45,7 +47,7 @@ def fault_middleware(faults: Faults, site_of: SiteOf, refuse: Refuse) -> Middlew
     async def meddle(request: web.Request, handler: Handler) -> web.StreamResponse:
         site = site_of(request, await request.read())
         taken = faults.take("azure", f"{request.method} {request.path}", site)
-        request["faults"] = taken
+        _ORDERED.set(taken)
         if not taken:
             return await handler(request)
         before = await _before(request, taken, refuse)
@@ -55,6 +57,11 @@ def fault_middleware(faults: Faults, site_of: SiteOf, refuse: Refuse) -> Middlew
         return _after(request, taken, refuse) or response
 
     return meddle
+
+
+def ordered() -> list[Fault]:
+    """Return the faults that hit the request that is being answered."""
+    return _ORDERED.get([])
 
 
 def word_for(status: int) -> str:
