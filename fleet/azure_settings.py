@@ -1,11 +1,13 @@
 """The part of the fleet's vocabulary that is about Azure; `fleet.sites` passes it on."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from fleet.errors import FleetFileError
 from fleet.strict import Strict
 from fleet.validation import (
     BlockName,
@@ -103,6 +105,21 @@ class RegistryFromBlock(RegistryBlockEntry):
     """A registry whose block has yet to be read."""
 
     key: PlainName = Field(description="The name this fleet file gives it")
+
+
+def refuse_twins(registries: Mapping[str, AcrRegistry]) -> None:
+    """Refuse the same registry under two keys: limits and names are checked per key.
+
+    Raises:
+        FleetFileError: Two keys hold one registry.
+    """
+    keys: dict[tuple[str, Cloud], str] = {}
+    for key, registry in registries.items():
+        other = keys.setdefault((registry.name.lower(), registry.cloud), key)
+        if other != key:
+            raise FleetFileError(
+                [f"registries.{key} is the same registry as {other}; keep one of them"]
+            )
 
 
 class Mode(StrEnum):

@@ -7,7 +7,7 @@ hold no secret and are safe to print.
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -20,7 +20,9 @@ from fleet.azure_settings import (
     RegistryFromBlock,
     Repositories,
     Sync,
+    refuse_twins,
 )
+from fleet.chart_settings import Chart, Service, Storage
 from fleet.strict import Strict
 from fleet.validation import (
     BlockName,
@@ -33,23 +35,16 @@ from fleet.validation import (
     ScopeMapName,
     Tag,
     TokenName,
-    WholeNumber,
     broken_combination,
     broken_rule,
 )
-from fleet.validation_chart import refuse_typed_values
 from fleet.validation_cluster import (
-    ChartReference,
-    ChartVersion,
-    ClusterIp,
     HostAddress,
     LabelKey,
     LabelValue,
     NamespaceName,
     NodeName,
     ObjectName,
-    ReleaseName,
-    StorageSize,
     UserName,
 )
 from fleet.validation_time import Expiry, Wait
@@ -78,51 +73,6 @@ __all__ = [
     "Strict",
     "Sync",
 ]
-
-
-class Storage(Strict):
-    """The volume that holds the mirrored images."""
-
-    class_name: ObjectName = Field("local-path", description="Storage class of the volume")
-    size: StorageSize = Field("20Gi", description="Size of the volume")
-
-
-class Service(Strict):
-    """How the site's registry is reached inside the site."""
-
-    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
-        "ClusterIP", description="Type of the Kubernetes Service"
-    )
-    cluster_ip: ClusterIp = Field(
-        None, description="Fixed address from the service network; none: the cluster chooses"
-    )
-
-
-class Chart(Strict):
-    """The connected registry's Helm chart and the values given to it."""
-
-    reference: ChartReference = Field(
-        "oci://mcr.microsoft.com/acr/connected-registry/chart", description="Where the chart is"
-    )
-    version: ChartVersion = Field(description="Exact version", examples=["0.4.0"])
-    namespace: NamespaceName = Field("connected-registry", description="Namespace it goes into")
-    release: ReleaseName = Field("connected-registry", description="Name of the Helm release")
-    http_enabled: Flag = Field(True, description="Serve http inside the site (chart: httpEnabled)")
-    chunk_size_mb: WholeNumber | None = Field(
-        None, ge=1, le=1024, description="Download chunks (chart: sync.chunkSizeInMb)"
-    )
-    storage: Storage = Field(Storage(), description="Volume of the mirrored images")
-    service: Service = Field(Service(), description="How it is reached inside the site")
-    extra_values: dict[str, Any] = Field(
-        default_factory=dict, description="Further chart values, as the chart spells them"
-    )
-
-    @field_validator("extra_values")
-    @classmethod
-    def _leave_the_fields_above_alone(
-        cls, values: dict[str, Any], info: ValidationInfo
-    ) -> dict[str, Any]:
-        return refuse_typed_values(values, http=bool(info.data.get("http_enabled")))
 
 
 class Jump(Strict):
@@ -290,7 +240,12 @@ class Fleet(Strict):
     )
 
     def with_registries(self, read: Mapping[str, AcrRegistry]) -> "Fleet":
-        """Return the fleet with registries that were read from blocks."""
+        """Return the fleet with registries that were read from blocks.
+
+        Raises:
+            FleetFileError: A block holds a registry that the fleet has already.
+        """
+        refuse_twins({**self.registries, **read})
         left = {key: block for key, block in self.registry_blocks.items() if key not in read}
         return self.model_copy(
             update={"registries": {**self.registries, **read}, "registry_blocks": left}

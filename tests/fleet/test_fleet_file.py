@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from fleet.errors import FleetFileError
 from fleet.fleet_file import parse_fleet
-from fleet.sites import AcrRegistry, Cloud, Fleet, Mode, Sync
+from fleet.fleet_file_merge import merge_site
+from fleet.fleet_file_problems import problems_of
+from fleet.fleet_file_yaml import Document
+from fleet.sites import AcrRegistry, Cloud, Fleet, Mode, Strict, Sync
 
 CASES = Path(__file__).parents[1] / "cases" / "fleet_files"
 EXAMPLE = Path(__file__).parents[2] / "deployments" / "fleet.example.yaml"
@@ -162,6 +166,8 @@ sites:
     )
     resolved = fleet.with_registries({"far": acr})
     assert (resolved.registries, resolved.registry_blocks) == ({"far": acr}, {})
+    with pytest.raises(FleetFileError, match="near is the same registry as far"):
+        resolved.with_registries({"near": acr})
 
 
 def test_fifty_sites_fit_on_one_registry_and_fifty_one_do_not() -> None:
@@ -207,6 +213,17 @@ def test_what_a_default_gets_wrong_is_said_once_for_all_sites() -> None:
             " pin the version, no ranges and no 'latest'"
         )
     ]
+
+
+def test_an_error_without_words_of_ours_is_shown_in_those_of_pydantic() -> None:
+    class Ratio(Strict):
+        ratio: float
+
+    data = {"ratio": "half"}
+    with pytest.raises(ValidationError) as error:
+        Ratio.model_validate(data)
+    (problem,) = problems_of(error.value, Ratio, merge_site(Document(), None, data, ("x",)))
+    assert problem.text.startswith("x.ratio is half: Input should be a valid number")
 
 
 def test_no_problem_quotes_a_key() -> None:
