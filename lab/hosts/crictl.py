@@ -1,0 +1,252 @@
+"""`k3s` and `crictl` on a host."""
+
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from lab.hosts.arguments import Arguments, UsageError
+from lab.hosts.image_pull import Credentials, Image, ImagePuller, PullError
+from lab.hosts.k3s_node import K3sNode
+from lab.hosts.stand_ins import Reply, ToolCall
+
+_PULL_VALUES = {
+    "--creds": "creds", "--auth": "auth", "-u": "user", "--username": "user", "-a": "annotation",
+    "--annotation": "annotation", "--pod-config": "pod", "--pull-timeout": "timeout", "-pt": "timeout",
+}  # fmt: skip
+_LIST_VALUES = {"-o": "output", "--output": "output"}
+_LIST_FLAGS = {
+    "-q": "quiet",
+    "--quiet": "quiet",
+    "-v": "verbose",
+    "--digests": "digests",
+    "--no-trunc": "full",
+}
+_GLOBAL_VALUES = {
+    "-r": "runtime",
+    "--runtime-endpoint": "runtime",
+    "-i": "image",
+    "--image-endpoint": "image",
+    "-t": "timeout",
+    "--timeout": "timeout",
+    "-c": "config",
+    "--config": "config",
+}
+_GLOBAL_FLAGS = {"-D": "debug", "--debug": "debug", "-v": "version", "--version": "version"}
+_NO_RIGHT = (
+    "FATA[0000] validate service connection: validate CRI v1 image API for endpoint "
+    '"unix:///run/k3s/containerd/containerd.sock": rpc error: code = Unavailable desc = connection '
+    'error: desc = "transport: Error while dialing: dial unix '
+    '/run/k3s/containerd/containerd.sock: connect: {reason}"\n'
+)
+_NOT_HERE = (
+    "{tool}: the lab's hosts do not have this; use the Kubernetes API through the SSH tunnel\n"
+)
+
+
+class Crictl:
+    """Answers `k3s` and its `crictl`."""
+
+    def __init__(
+        self,
+        version: str,
+        node: K3sNode,
+        puller: ImagePuller,
+        is_running: Callable[[], bool],
+        on_new_image: Callable[[str], None],
+    ) -> None:
+        """Serve one node; `on_new_image` hears of each image that the node did not have."""
+        self._version = version
+        self._node = node
+        self._puller = puller
+        self._is_running = is_running
+        self._on_new_image = on_new_image
+
+    async def k3s(self, call: ToolCall) -> Reply:
+        """Answer `k3s ...`."""
+        tool, *rest = call.arguments or ["help"]
+        if tool in ("--version", "-v"):
+            return Reply(f"k3s version {self._version} (6a322f12)\ngo version go1.22.9\n")
+        if tool == "crictl":
+            return await self.crictl(call, rest)
+        return Reply(stderr=_NOT_HERE.format(tool=f"k3s {tool}"), exit=1)
+
+    async def crictl(self, call: ToolCall, arguments: list[str]) -> Reply:
+        """Answer `crictl ...`, root's alone, and only while containerd runs."""
+        try:
+            asked = Arguments(arguments, _GLOBAL_VALUES, _GLOBAL_FLAGS, stop_at_word=True)
+            if asked.has("version"):
+                return Reply(f"crictl version {self._version.replace('+', '-')}\n")
+            if call.uid != 0 and not self._everyone_is_root(call):
+                return Reply(stderr=_NO_RIGHT.format(reason="permission denied"), exit=1)
+            if not self._is_running():
+                return Reply(stderr=_NO_RIGHT.format(reason="connection refused"), exit=1)
+            return await self._command(call, asked.words)
+        except UsageError as error:
+            return Reply(stderr=f"FATA[0000] {error}\n", exit=1)
+
+    @staticmethod
+    def _everyone_is_root(call: ToolCall) -> bool:
+        """Without namespaces and without root there is nobody to become: sudo says who it is."""
+        return (
+            call.environment.get("SUDO_UID") == str(call.uid) and "SUDO_COMMAND" in call.environment
+        )
+
+    async def _command(self, call: ToolCall, words: list[str]) -> Reply:
+        name, *rest = words or ["help"]
+        commands: dict[str, Callable[[ToolCall, list[str]], Awaitable[Reply]]] = {
+            "pull": self._pull,
+            "images": self._images,
+            "image": self._images,
+            "img": self._images,
+            "inspecti": self._inspect,
+            "rmi": self._remove,
+            "info": self._info,
+            "version": self._show_version,
+        }
+        if name not in commands:
+            return Reply(stderr=_NOT_HERE.format(tool=f"crictl {name}"), exit=1)
+        return await commands[name](call, rest)
+
+    async def _pull(self, call: ToolCall, arguments: list[str]) -> Reply:
+        asked = Arguments(arguments, _PULL_VALUES, {})
+        if len(asked.words) != 1:
+            return Reply(stderr="FATA[0000] image cannot be empty\n", exit=1)
+        if asked.has("user"):
+            return Reply(stderr="FATA[0000] inappropriate ioctl for device\n", exit=1)
+        given = _given_credentials(asked, call.environment)
+        name = asked.words[0]
+
+        def credentials_for(host: str) -> Credentials | None:
+            return given or self._configured_credentials(host)
+
+        known = set(self._puller.images.values())
+        try:
+            image = await self._puller.pull(name, self._node.certs_folder, credentials_for)
+        except PullError as error:
+            return _pull_failed(name, error)
+        if image not in known:
+            self._on_new_image(image.reference)
+        return Reply(f"Image is up to date for {image.image_id}\n")
+
+    def _configured_credentials(self, host: str) -> Credentials | None:
+        """Return what registries.yaml had for the endpoint's host at the last start."""
+        auth = self._node.registries.configs.get(host, {}).get("auth") or {}
+        if auth.get("auth"):
+            return _decode(str(auth["auth"]))
+        if auth.get("username"):
+            return Credentials(str(auth["username"]), str(auth.get("password", "")))
+        return None
+
+    async def _images(self, call: ToolCall, arguments: list[str]) -> Reply:
+        asked = Arguments(arguments, _LIST_VALUES, _LIST_FLAGS)
+        found = [image for image in self._puller.images.values() if _matches(image, asked.words)]
+        if asked.last("output") == "json":
+            return Reply(
+                json.dumps({"images": [_describe(image) for image in found]}, indent=2) + "\n"
+            )
+        if asked.has("quiet"):
+            return Reply("".join(f"{image.image_id}\n" for image in found))
+        rows = [("IMAGE", "TAG", "IMAGE ID", "SIZE")]
+        for image in found:
+            name, _, tag = image.reference.rpartition(":")
+            rows.append((name, tag, image.image_id.removeprefix("sha256:")[:13], f"{image.size}B"))
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        lines = [
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+            for row in rows
+        ]
+        return Reply("".join(f"{line.rstrip()}\n" for line in lines))
+
+    async def _inspect(self, call: ToolCall, arguments: list[str]) -> Reply:
+        asked = Arguments(arguments, _LIST_VALUES, _LIST_FLAGS)
+        found = [image for image in self._puller.images.values() if _matches(image, asked.words)]
+        if not found or not asked.words:
+            return Reply(
+                stderr=f'FATA[0000] no such image "{" ".join(asked.words)}" present\n', exit=1
+            )
+        return Reply(json.dumps({"status": _describe(found[0])}, indent=2) + "\n")
+
+    async def _remove(self, call: ToolCall, arguments: list[str]) -> Reply:
+        asked = Arguments(arguments, {}, {**_LIST_FLAGS, "-a": "all", "--all": "all"})
+        removed = [
+            name
+            for name, image in self._puller.images.items()
+            if asked.has("all") or (asked.words and _matches(image, asked.words))
+        ]
+        for name in removed:
+            del self._puller.images[name]
+        if not removed and not asked.has("all"):
+            text = f'ERRO[0000] no such image "{" ".join(asked.words)}" present\n'
+            return Reply(stderr=text + "FATA[0000] unable to remove the image(s)\n", exit=1)
+        return Reply("".join(f"Deleted: {name}\n" for name in removed))
+
+    async def _info(self, call: ToolCall, arguments: list[str]) -> Reply:
+        conditions = [
+            {"type": kind, "status": True, "reason": "", "message": ""}
+            for kind in ("RuntimeReady", "NetworkReady")
+        ]
+        config = {
+            "registry": {
+                "configPath": f"{self._node.configuration.data_folder}/agent/etc/containerd/certs.d",
+                "mirrors": None,
+                "configs": None,
+            }
+        }
+        return Reply(
+            json.dumps({"status": {"conditions": conditions}, "config": config}, indent=2) + "\n"
+        )
+
+    async def _show_version(self, call: ToolCall, arguments: list[str]) -> Reply:
+        return Reply(
+            "Version:  0.1.0\nRuntimeName:  containerd\nRuntimeVersion:  v1.7.23-k3s2\n"
+            "RuntimeApiVersion:  v1\n"
+        )
+
+
+def _given_credentials(asked: Arguments, environment: dict[str, str]) -> Credentials | None:
+    """Return the credentials of the command line, or of crictl's own environment variables."""
+    pair = asked.last("creds") or environment.get("CRICTL_CREDS")
+    if pair:
+        user, _, password = pair.partition(":")
+        return Credentials(user, password)
+    encoded = asked.last("auth") or environment.get("CRICTL_AUTH")
+    return _decode(encoded) if encoded else None
+
+
+def _decode(encoded: str) -> Credentials:
+    try:
+        user, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except ValueError:
+        raise UsageError("pulling image: invalid auth: illegal base64 data") from None
+    return Credentials(user, password)
+
+
+def _pull_failed(name: str, error: PullError) -> Reply:
+    code = "NotFound" if error.is_not_found else "Unknown"
+    text = f"rpc error: code = {code} desc = {error}"
+    line = f'E0101 00:00:00.000000       1 log.go:32] "PullImage from image service failed" err='
+    return Reply(
+        stderr=f"{line}{json.dumps(text)} image={json.dumps(name)}\nFATA[0000] pulling image: {text}\n",
+        exit=1,
+    )
+
+
+def _matches(image: Image, words: list[str]) -> bool:
+    return not words or any(
+        image.image_id.removeprefix("sha256:").startswith(word.removeprefix("sha256:"))
+        or image.reference == word
+        or image.reference.rpartition(":")[0] == word
+        for word in words
+    )
+
+
+def _describe(image: Image) -> dict[str, Any]:
+    repository = image.reference.partition("@")[0]
+    name = repository.rpartition(":")[0] if ":" in repository.rpartition("/")[2] else repository
+    return {
+        "id": image.image_id,
+        "repoTags": [] if "@" in image.reference else [image.reference],
+        "repoDigests": [f"{name}@{image.digest}"],
+        "size": str(image.size),
+    }

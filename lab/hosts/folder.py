@@ -1,0 +1,166 @@
+"""The folder that is a host's `/`: what stands in it when the host is new."""
+
+import os
+import re
+from functools import cache
+from pathlib import Path
+
+from lab.hosts.machine import make_mount_points, python_in_host, python_of_machine
+
+USER_ID = 1000
+TOOLS = ("systemctl", "journalctl", "k3s", "crictl", "kubectl", "ctr")
+SUDO = "usr/local/bin/sudo"
+_STAND_IN = "opt/lab/stand-in"
+
+_OS_RELEASE = """\
+PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"
+NAME="Debian GNU/Linux"
+VERSION_ID="12"
+VERSION="12 (bookworm)"
+VERSION_CODENAME=bookworm
+ID=debian
+"""
+
+_SERVER_UNIT = """\
+[Unit]
+Description=Lightweight Kubernetes
+Documentation=https://k3s.io
+Wants=network-online.target
+After=network-online.target
+
+[Install]
+WantedBy=multi-user.target
+
+[Service]
+Type={type}
+EnvironmentFile=-/etc/default/%N
+EnvironmentFile=-/etc/sysconfig/%N
+EnvironmentFile=-/etc/systemd/system/{name}.service.env
+KillMode=process
+Delegate=yes
+LimitNOFILE=1048576
+LimitNPROC=infinity
+LimitCORE=infinity
+TasksMax=infinity
+TimeoutStartSec=0
+Restart=always
+RestartSec=5s
+ExecStart=/usr/local/bin/k3s \\
+    {role} \\
+
+"""
+
+
+def make_host(root: Path, *, name: str, role: str, user: str, namespace: bool) -> None:
+    """Write a new host's files; what exists already (a lab started again) is left alone.
+
+    Args:
+        root: The folder that is the host's `/`.
+        name: Host name.
+        role: server, agent, or anything else for a host without K3s (a jump host).
+        user: The account that may log in, uid 1000.
+        namespace: Whether commands see this folder as `/` (else they see its path on this machine).
+    """
+    make_mount_points(root)
+    for path, text in _etc(name, user).items():
+        _write_new(root / path, text)
+    (root / "tmp").chmod(0o1777)
+    (root / "var/tmp").chmod(0o1777)
+    (root / "root").chmod(0o700)
+    home = root / "home" / user
+    home.mkdir(exist_ok=True, mode=0o755)
+    if os.geteuid() == 0:
+        os.chown(home, USER_ID, USER_ID)
+    _write_stand_ins(root, namespace=namespace)
+    if role in ("server", "agent"):
+        _write_k3s(root, role)
+
+
+def _etc(name: str, user: str) -> dict[str, str]:
+    return {
+        "etc/passwd": f"root:x:0:0:root:/root:/bin/sh\n"
+        f"{user}:x:{USER_ID}:{USER_ID}:{user}:/home/{user}:/bin/sh\n"
+        "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+        "etc/group": f"root:x:0:\n{user}:x:{USER_ID}:\nnogroup:x:65534:\n",
+        "etc/hostname": f"{name}\n",
+        "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {name}\n",
+        "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+        "etc/os-release": _OS_RELEASE,
+        "etc/machine-id": f"{name.encode().hex():0<32.32}\n",
+        "etc/profile": "export PATH=/usr/local/bin:/usr/bin:/bin\n",
+    }
+
+
+def _write_stand_ins(root: Path, *, namespace: bool) -> None:
+    bin_folder = root / "usr/local/bin"
+    bin_folder.mkdir(exist_ok=True)
+    program = root / _STAND_IN
+    program.write_text(_stand_in_text("/opt/lab" if namespace else str(program.parent), namespace))
+    program.chmod(0o755)
+    for tool in TOOLS:
+        set_tool(root, tool, present=True)
+
+
+def set_tool(root: Path, tool: str, *, present: bool) -> None:
+    """Put a stand-in program on the host's PATH, or take it away."""
+    link = root / "usr/local/bin" / tool
+    if present and not link.is_symlink():
+        link.symlink_to(Path("../../..", _STAND_IN))
+    elif not present:
+        link.unlink(missing_ok=True)
+
+
+@cache
+def _stand_in_source() -> str:
+    return Path(__file__).with_name("stand_in.py").read_text()
+
+
+def _stand_in_text(socket_folder: str, namespace: bool) -> str:
+    python = python_in_host() if namespace else python_of_machine()
+    text = re.sub(
+        "^SOCKET_FOLDER = .*$",
+        lambda _: f"SOCKET_FOLDER = {socket_folder!r}",
+        _stand_in_source(),
+        flags=re.MULTILINE,
+    )
+    return f"#!{python} -IS\n{text}"
+
+
+def _write_k3s(root: Path, role: str) -> None:
+    name = "k3s" if role == "server" else "k3s-agent"
+    unit = _SERVER_UNIT.format(name=name, role=role, type="notify" if role == "server" else "exec")
+    _write_new(root / f"etc/systemd/system/{name}.service", unit)
+    _write_new(root / f"etc/systemd/system/{name}.service.env", "", mode=0o600)
+    (root / "etc/rancher/k3s").mkdir(parents=True, exist_ok=True)
+    (root / "etc/rancher/node").mkdir(parents=True, exist_ok=True)
+
+
+def _write_new(path: Path, text: str, mode: int = 0o644) -> None:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+
+
+def resolve(root: Path, path: str) -> Path:
+    """Return where a host's path is on this machine, symbolic links taken inside the host.
+
+    Raises:
+        OSError: Too many levels of symbolic links.
+    """
+    todo = [part for part in path.split("/") if part]
+    done: list[str] = []
+    for _ in range(200):
+        if not todo:
+            return root.joinpath(*done)
+        part = todo.pop(0)
+        here = root.joinpath(*done, part)
+        if part == "..":
+            done = done[:-1]
+        elif here.is_symlink():
+            target = str(here.readlink())
+            done = [] if target.startswith("/") else done
+            todo = [piece for piece in target.split("/") if piece] + todo
+        elif part != ".":
+            done.append(part)
+    raise OSError(40, "Too many levels of symbolic links", path)

@@ -1,0 +1,210 @@
+"""The k3s or k3s-agent service of a host: systemd's view of it, and K3s' own start.
+
+Operation for faults: `k3s start`, a line break, then the text of registries.yaml, so that a match
+such as `k3s start*10.43.0.9*` hits only while the file contains that string. Kinds:
+    k3s-broken    dies at start with a fatal error; systemd starts it again and again
+    k3s-hang      starts, never becomes ready (TimeoutStartSec=0: systemd waits for ever)
+    latency       takes `seconds` longer
+"""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from lab.clock import Clock
+from lab.faults import Fault
+from lab.hosts.journal import Journal
+
+_RESTART_PAUSE = timedelta(seconds=5)
+_SHORTEST_PAUSE = 0.05
+_FATAL_AFTER = 0.03
+_FIRST_PROCESS = 2137
+_BOOT_WAIT = 0.5
+
+
+@dataclass
+class UnitState:
+    """What `systemctl show` tells of a service."""
+
+    active: str = "inactive"
+    sub: str = "dead"
+    result: str = "success"
+    restarts: int = 0
+    main_pid: int = 0
+    exec_main_status: int = 0
+    invocation: str = ""
+    times: dict[str, tuple[datetime, int]] = field(default_factory=dict)
+
+
+class FatalError(Exception):
+    """K3s does not start; the text is what it logs."""
+
+
+class K3sService:
+    """One K3s service under systemd: server (Type=notify) or agent (Type=exec)."""
+
+    def __init__(
+        self,
+        *,
+        role: str,
+        clock: Clock,
+        journal: Journal,
+        read_configuration: Callable[[], list[Fault]],
+        restart_seconds: float,
+    ) -> None:
+        """Make a stopped service.
+
+        Args:
+            role: server or agent.
+            clock: The lab's clock.
+            journal: Where systemd and K3s write.
+            read_configuration: Reads registries.yaml and renders containerd's files, returns the
+                faults that hit this start; raises FatalError.
+            restart_seconds: How long a good start takes.
+        """
+        self.is_agent = role == "agent"
+        self.unit = "k3s-agent.service" if self.is_agent else "k3s.service"
+        self.state = UnitState()
+        self.restart_seconds = restart_seconds
+        self.on_running: list[Callable[[bool], None]] = []
+        self.is_running = False
+        self._clock = clock
+        self._journal = journal
+        self._read_configuration = read_configuration
+        self._keeper: asyncio.Task[None] | None = None
+        self._next_process = _FIRST_PROCESS
+
+    async def start(self) -> bool:
+        """Start as `systemctl start` does; return whether the job succeeded.
+
+        A server's job ends when K3s is ready or dead, an agent's as soon as it runs at all.
+        """
+        if self._keeper is None:
+            self.state.restarts = 0
+            self._job: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            self._keeper = asyncio.create_task(self._keep_running(self._job))
+        return await asyncio.shield(self._job)
+
+    async def boot(self) -> None:
+        """Be as after the machine's boot: running, or on the way there when that fails."""
+        usual, self.restart_seconds = self.restart_seconds, 0.0
+        starting = asyncio.ensure_future(self.start())
+        await asyncio.wait([starting], timeout=_BOOT_WAIT)
+        starting.cancel()
+        self.restart_seconds = usual
+
+    async def stop(self) -> None:
+        """Stop the service, whatever it is doing."""
+        if self._keeper is None:
+            return
+        keeper, self._keeper = self._keeper, None
+        self._journal.write(self.unit, f"Stopping {self.unit} - {self._description}...")
+        keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeper
+        _settle(self._job, succeeded=False)
+        self._tell(running=False)
+        self._enter("inactive", "dead")
+        self.state.main_pid = 0
+        self._journal.write(self.unit, f"{self.unit}: Deactivated successfully.")
+
+    async def restart(self) -> bool:
+        """Stop and start; return whether the job succeeded."""
+        await self.stop()
+        return await self.start()
+
+    @property
+    def _description(self) -> str:
+        return "Lightweight Kubernetes"
+
+    async def _keep_running(self, job: asyncio.Future[bool]) -> None:
+        while True:
+            try:
+                await self._run_once(job)
+            except FatalError as error:
+                self._die(str(error))
+            _settle(job, succeeded=False)
+            self._enter("activating", "auto-restart")
+            pause = self._clock.real_seconds(_RESTART_PAUSE)
+            await asyncio.sleep(max(pause, _SHORTEST_PAUSE))
+            self.state.restarts += 1
+            self._journal.write(
+                self.unit,
+                f"{self.unit}: Scheduled restart job, restart counter is at {self.state.restarts}.",
+            )
+
+    async def _run_once(self, job: asyncio.Future[bool]) -> None:
+        self._begin()
+        if self.is_agent:
+            self._enter("active", "running")
+            _settle(job, succeeded=True)
+        await asyncio.sleep(min(_FATAL_AFTER, self.restart_seconds))
+        extra = 0.0
+        for fault in self._read_configuration():
+            if fault.kind == "k3s-hang":
+                await asyncio.Event().wait()
+            if fault.kind == "k3s-broken":
+                raise FatalError("starting kubernetes: preparing server: ordered by the lab")
+            extra += fault.seconds if fault.kind == "latency" else 0
+        await asyncio.sleep(max(0, self.restart_seconds - _FATAL_AFTER) + extra)
+        self._enter("active", "running")
+        self._log("info", f"{'Kubelet' if self.is_agent else 'k3s'} is up and running")
+        self._tell(running=True)
+        _settle(job, succeeded=True)
+        await asyncio.Event().wait()
+
+    def _begin(self) -> None:
+        self._next_process += 1
+        self.state.main_pid = self._next_process
+        self.state.invocation = uuid.uuid4().hex
+        self.state.exec_main_status = 0
+        self.state.result = "success"
+        self._enter("activating", "start")
+        self._journal.write(self.unit, f"Starting {self.unit} - {self._description}...")
+        self._log("info", "Starting k3s agent" if self.is_agent else "Starting k3s server")
+
+    def _die(self, message: str) -> None:
+        self._log("fatal", message)
+        self.state.exec_main_status = 1
+        self.state.result = "exit-code"
+        self.state.main_pid = 0
+        for text in (
+            f"{self.unit}: Main process exited, code=exited, status=1/FAILURE",
+            f"{self.unit}: Failed with result 'exit-code'.",
+            *([] if self.is_agent else [f"Failed to start {self.unit} - {self._description}."]),
+        ):
+            self._journal.write(self.unit, text)
+
+    def _enter(self, active: str, sub: str) -> None:
+        now = (self._clock.now(), time.monotonic_ns() // 1000)
+        before, self.state.active, self.state.sub = self.state.active, active, sub
+        self.state.times["StateChange"] = now
+        if before != active:
+            names = {"active": "ActiveEnter", "inactive": "InactiveEnter"}
+            if active in names:
+                self.state.times[names[active]] = now
+            left = {"active": "ActiveExit", "inactive": "InactiveExit"}
+            if before in left:
+                self.state.times[left[before]] = now
+
+    def _log(self, level: str, message: str) -> None:
+        quoted = message.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        when = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        text = f'time="{when}" level={level} msg="{quoted}"'
+        source = "k3s"
+        self._journal.write(self.unit, text, source=source, process=self.state.main_pid)
+
+    def _tell(self, *, running: bool) -> None:
+        if self.is_running != running:
+            self.is_running = running
+            for callback in self.on_running:
+                callback(running)
+
+
+def _settle(job: asyncio.Future[bool], *, succeeded: bool) -> None:
+    if not job.done():
+        job.set_result(succeeded)

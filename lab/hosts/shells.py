@@ -1,0 +1,158 @@
+"""Runs commands inside a host's root folder, through the launcher process.
+
+Two modes. "namespace": every command gets its own mount table whose `/` is the host's folder, with
+the machine's /usr, /bin, /lib*, /sbin, /dev and /proc bound into it. "translate", for machines
+that refuse namespaces: the same shell, with the host's own paths rewritten in the command text
+(see `lab.hosts.machine.translate`). `LAB_HOST_MODE` forces one.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from lab.hosts.machine import borrowed, shadowed_programs, spawn_launcher, translate
+
+_RETRY = 0.005
+_KILLED = -9
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to run, as whom, and where."""
+
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    uid: int = 0
+    gid: int = 0
+    folder: str = "/"
+    umask: int = 0o022
+    not_found: str = "command not found\n"
+    not_found_exit: int = 127
+
+
+@dataclass
+class Running:
+    """A started command; `status` becomes what `os.waitstatus_to_exitcode` says of it."""
+
+    number: int
+    status: asyncio.Future[int] = field(default_factory=asyncio.Future)
+
+
+class Shells:
+    """The launcher of one lab. Each host takes it with `acquire` and gives it back by `release`."""
+
+    _of_loop: ClassVar[dict[asyncio.AbstractEventLoop, "Shells"]] = {}
+
+    def __init__(self, mode: str) -> None:
+        """Start a launcher; `mode` is "namespace" or "translate"."""
+        self.mode = mode
+        self._control, self.process_id = spawn_launcher()
+        self._control.setblocking(False)
+        self._users = 0
+        self._running: dict[int, Running] = {}
+        self._count = 0
+        asyncio.get_running_loop().add_reader(self._control, self._receive)
+
+    @classmethod
+    def acquire(cls, mode: str) -> "Shells":
+        """Return the launcher that all hosts on this event loop share; start it when needed."""
+        for stale in [loop for loop in cls._of_loop if loop.is_closed()]:
+            del cls._of_loop[stale]
+        loop = asyncio.get_running_loop()
+        shells = cls._of_loop.get(loop)
+        if shells is None or shells.mode != mode:
+            shells = cls._of_loop[loop] = cls(mode)
+        shells._users += 1
+        return shells
+
+    async def release(self) -> None:
+        """Stop the launcher, and with it every command, when no host needs it any more."""
+        self._users -= 1
+        if self._users:
+            return
+        loop = asyncio.get_running_loop()
+        if self._of_loop.get(loop) is self:
+            del self._of_loop[loop]
+        self._close()
+        with contextlib.suppress(ChildProcessError):
+            await loop.run_in_executor(None, os.waitpid, self.process_id, 0)
+
+    async def start(
+        self, root: Path, hostname: str, command: Command, files: Sequence[int]
+    ) -> Running:
+        """Start a command on the host whose `/` is `root`, with these stdin, stdout and stderr."""
+        self._count += 1
+        running = self._running[self._count] = Running(self._count)
+        await self._send(self._request(running.number, root, hostname, command), files)
+        return running
+
+    async def signal(self, running: Running, number: int) -> None:
+        """Send a signal to a command's process group."""
+        await self._send({"id": running.number, "op": "signal", "signal": number}, [])
+
+    def _request(
+        self, number: int, root: Path, hostname: str, command: Command
+    ) -> dict[str, object]:
+        namespace = self.mode == "namespace"
+        return {
+            "id": number,
+            "op": "run",
+            "namespace": namespace,
+            "root": str(root),
+            "mount_point": str(root.parent / "mnt"),
+            "binds": _binds(root) if namespace else [],
+            "hostname": hostname,
+            "argv": command.argv,
+            "env": command.environment,
+            "uid": command.uid,
+            "gid": command.gid,
+            "folder": command.folder if namespace else translate(command.folder, root),
+            "umask": command.umask,
+            "not_found": command.not_found,
+            "not_found_exit": command.not_found_exit,
+        }
+
+    async def _send(self, request: dict[str, object], files: Sequence[int]) -> None:
+        data = json.dumps(request).encode()
+        while self._control.fileno() >= 0:
+            try:
+                socket.send_fds(self._control, [data], list(files))
+            except BlockingIOError:
+                await asyncio.sleep(_RETRY)
+            else:
+                return
+        raise ConnectionError("the lab's launcher has stopped")
+
+    def _receive(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while data := self._control.recv(4096):
+                answer = json.loads(data)
+                _finish(self._running.pop(answer["id"], None), answer["exit"])
+            self._close()
+
+    def _close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._control)
+        self._control.close()
+        for running in self._running.values():
+            _finish(running, _KILLED)
+        self._running.clear()
+
+
+def _finish(running: Running | None, status: int) -> None:
+    if running and not running.status.done():
+        running.status.set_result(status)
+
+
+def _binds(root: Path) -> list[tuple[str, str, bool]]:
+    stand_in = str(root / "opt/lab/stand-in")
+    return [
+        *borrowed(),
+        (str(root / "usr/local"), "/usr/local", False),
+        *((stand_in, program, True) for program in shadowed_programs()),
+    ]
