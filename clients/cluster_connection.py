@@ -23,6 +23,7 @@ from fleet.errors import (
     ClusterChangedError,
     ClusterRefusedError,
     ClusterUnreachableError,
+    ClusterUntrustedError,
     FleetError,
     KubeconfigError,
 )
@@ -78,6 +79,7 @@ class ClusterConnection:
 
         Raises:
             ClusterUnreachableError: No answer, or one that says to try later.
+            ClusterUntrustedError: The server is not the one that the kubeconfig describes.
             ClusterRefusedError: Any other refusal.
         """
         return _object(self._request("GET", path, query=query))
@@ -155,9 +157,7 @@ class ClusterConnection:
             )
             data: bytes = answer.read()  # type: ignore[no-untyped-call]  # untyped in the client
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise ClusterUnreachableError(
-                f"The Kubernetes API at {self.server} did not answer {what}: {_words(error)}"
-            ) from None
+            raise _silence(self.server, what, _words(error)) from None
         if not 200 <= answer.status <= 299:
             raise _refusal(self.server, what, answer.status, data)
         return data
@@ -195,6 +195,16 @@ def _with_key_files(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _memory_folder() -> str | None:
     folder = Path("/dev/shm")  # noqa: S108 - memory, and mkdtemp below it is private
     return str(folder) if folder.is_dir() and os.access(folder, os.W_OK) else None
+
+
+def _silence(server: str, what: str, words: str) -> FleetError:
+    if "CERTIFICATE_VERIFY_FAILED" in words:
+        return ClusterUntrustedError(
+            f"Whoever answers as the Kubernetes API at {server} is not believed: {words}"
+        )
+    return ClusterUnreachableError(
+        f"The Kubernetes API at {server} did not answer {what}: {words}"
+    )
 
 
 def _refusal(server: str, what: str, status: int, data: bytes) -> FleetError:

@@ -115,6 +115,10 @@ class ClusterUnreachableError(TemporaryError):
     """Wait, or look at the site's network: the Kubernetes API did not answer."""
 
 
+class ClusterUntrustedError(FleetError):
+    """Find out who answers: the Kubernetes API's certificate is not the kubeconfig's."""
+
+
 class ClusterChangedError(TemporaryError):
     """Read the object again and repeat: somebody else wrote it in between."""
 
