@@ -30,7 +30,8 @@ def call(connection: _socket.socket) -> None:
     files = b"".join(number.to_bytes(4, sys.byteorder) for number in SCM_RIGHTS_FILES)
     data = len(message).to_bytes(4, "big") + message
     sent = connection.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, files)])
-    connection.sendall(data[sent:])
+    if sent < len(data):
+        connection.sendall(data[sent:])
 
 
 def _folder() -> str:
