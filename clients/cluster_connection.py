@@ -202,9 +202,7 @@ def _silence(server: str, what: str, words: str) -> FleetError:
         return ClusterUntrustedError(
             f"Whoever answers as the Kubernetes API at {server} is not believed: {words}"
         )
-    return ClusterUnreachableError(
-        f"The Kubernetes API at {server} did not answer {what}: {words}"
-    )
+    return ClusterUnreachableError(f"The Kubernetes API at {server} did not answer {what}: {words}")
 
 
 def _refusal(server: str, what: str, status: int, data: bytes) -> FleetError:
