@@ -1,0 +1,1 @@
+"""What helm does in K3s' helm job: values, charts, releases."""
