@@ -35,6 +35,7 @@ class LoopThread:
         if self.loop.is_closed():
             return
         self.call(_cancel_others)
+        self.call(asyncio.sleep, 0.05)  # TLS connections end only after some turns of the loop
         self.call(self.loop.shutdown_asyncgens)
         self.call(self.loop.shutdown_default_executor)
         self.loop.call_soon_threadsafe(self.loop.stop)

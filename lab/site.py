@@ -1,0 +1,203 @@
+"""One site of the lab: a cluster, its hosts and, when the chart runs, its registry."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from lab.audit import AuditLog
+from lab.certificates import Authority
+from lab.clock import Clock
+from lab.cluster import ClusterLab
+from lab.faults import Faults
+from lab.hosts import HostLab
+from lab.latency import Latency
+from lab.places import NodePlan, SitePlan
+from lab.registry.edge import EdgeRegistry, FindParent, Installation
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+KUBERNETES_PORT = 6443
+_HERE = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass
+class Shared:
+    """What the sites of one world share.
+
+    `dial_cloud` connects to a cloud registry's address and raises OSError for any other address;
+    `ssh_ports` are the loopback ports that are hosts, which may serve each other as jump hosts.
+    """
+
+    audit: AuditLog
+    faults: Faults
+    clock: Clock
+    authority: Authority
+    latency: Latency
+    folder: Path
+    find_parent: FindParent
+    dial_cloud: Callable[[str, int], Awaitable[Streams]]
+    ssh_ports: set[int]
+
+
+class SiteLab:
+    """Builds a site and connects its parts; `start` and `stop` once each."""
+
+    def __init__(self, plan: SitePlan, shared: Shared) -> None:
+        """Make the parts; nothing listens yet, but the registry's port is reserved."""
+        self.plan, self.name = plan, plan.name
+        self._shared = shared
+        self._folder = shared.folder / "hosts" / plan.name
+        self._known_hosts = self._folder / "known_hosts"
+        self._key_file = self._folder / "id_ed25519"
+        self._make_key()
+        tools = (shared.audit, shared.faults, shared.clock)
+        self.edge = EdgeRegistry(
+            *tools,
+            shared.find_parent,
+            plan.name,
+            authority=shared.authority,
+            sync_seconds=shared.latency.sync_seconds,
+        )
+        self.cluster = ClusterLab(
+            *tools,
+            shared.authority,
+            site=plan.name,
+            nodes=[(node.name, node.role) for node in plan.nodes],
+            chart_seconds=shared.latency.chart_seconds,
+        )
+        self.hosts = {node.name: self._host(node) for node in plan.nodes}
+        self._workloads: asyncio.Queue[tuple[Installation, bool]] = asyncio.Queue()
+        self._following: asyncio.Task[None] | None = None
+
+    @property
+    def is_offline(self) -> bool:
+        """Tell whether the site's link is cut."""
+        return not self.edge.has_link
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Return what GET /state shows of this site."""
+        return {"name": self.name, "offline": self.is_offline, "registry": self.edge.state}
+
+    def describe_nodes(self) -> list[dict[str, Any]]:
+        """Return the nodes as lab.json has them."""
+        return [
+            {
+                "name": node.name,
+                "role": node.role,
+                "host": "127.0.0.1",
+                "port": self.hosts[node.name].port,
+                "user": self.hosts[node.name].user,
+                "key_file": str(self._key_file),
+                "known_hosts": str(self._known_hosts),
+                "root": str(self.hosts[node.name].root),
+            }
+            for node in self.plan.nodes
+        ]
+
+    async def start(self) -> None:
+        """Start the cluster, then the hosts whose K3s makes it answer."""
+        self.cluster.on_workload(self._note_workload)
+        await self.cluster.start()
+        await asyncio.gather(*(self._switch_on(node) for node in self.plan.nodes))
+        self._write_known_hosts()
+        self._following = asyncio.create_task(self._follow_workloads())
+
+    async def stop(self) -> None:
+        """End everything of this site."""
+        if self._following is not None:
+            self._following.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._following
+        await asyncio.gather(*(host.stop() for host in self.hosts.values()))
+        await self.edge.close()
+        await self.cluster.stop()
+
+    def set_offline(self, offline: bool) -> None:
+        """Cut or mend the link: no SSH and no sync while it is cut; the site works on."""
+        self.edge.has_link = not offline
+        for host in self.hosts.values():
+            host.set_offline(offline)
+
+    async def dial(self, node: NodePlan, host: str, port: int) -> Streams:
+        """Connect the way a process on `node` would; raises OSError where that cannot reach."""
+        if host in _HERE and port == KUBERNETES_PORT and node.role == "server":
+            return await asyncio.open_connection("127.0.0.1", self.cluster.port)
+        if self.cluster.resolve(host, port) is not None:
+            return await asyncio.open_connection("127.0.0.1", self.edge.port)
+        if host in _HERE and port in self._shared.ssh_ports:
+            return await asyncio.open_connection("127.0.0.1", port)
+        if self.is_offline:
+            raise OSError(101, f"Network is unreachable: {host}:{port}")
+        return await self._shared.dial_cloud(host, port)
+
+    def _host(self, node: NodePlan) -> HostLab:
+        shared = self._shared
+        folder = self._folder / node.name
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self._key_file, folder / self._key_file.name)
+        host = HostLab(
+            shared.audit,
+            shared.faults,
+            shared.clock,
+            site=self.name,
+            name=node.name,
+            role=node.role,
+            folder=folder,
+            ca_file=shared.authority.ca_file,
+            restart_seconds=shared.latency.restart_seconds,
+        )
+        host.dial = partial(self.dial, node)
+        host.rtt = shared.latency.ssh_rtt_ms / 1000
+        return host
+
+    async def _switch_on(self, node: NodePlan) -> None:
+        host = self.hosts[node.name]
+        if node.role == "server":
+            host.write_kubeconfig(self.cluster.kubeconfig(f"https://127.0.0.1:{KUBERNETES_PORT}"))
+        await host.start()
+        self._shared.ssh_ports.add(host.port)
+        host.on_service(partial(self._service_changed, node))
+
+    def _write_known_hosts(self) -> None:
+        lines = [f"{host.known_hosts}\n" for host in self.hosts.values()]
+        self._known_hosts.write_text("".join(lines))
+
+    def _make_key(self) -> None:
+        """Make the one key that logs in to every host of the site."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._key_file.touch(mode=0o600)
+        asyncssh.generate_private_key("ssh-ed25519").write_private_key(self._key_file)
+
+    def _service_changed(self, node: NodePlan, running: bool) -> None:
+        self.cluster.set_node_running(node.name, running)
+        if node.role == "server":
+            self.cluster.set_api_up(running)
+
+    def _note_workload(
+        self,
+        values: dict[str, Any],
+        namespace: str,
+        release: str,
+        cluster_ip: str,
+        port: int,
+        running: bool,
+    ) -> None:
+        claim = f"{namespace}/{release}"
+        text, http = str(values.get("connectionString", "")), bool(values.get("httpEnabled"))
+        self._workloads.put_nowait((Installation(text, cluster_ip, port, http, claim), running))
+
+    async def _follow_workloads(self) -> None:
+        """Start and stop the registry as its pod does, one after the other."""
+        while True:
+            installation, running = await self._workloads.get()
+            if running:
+                await self.edge.start(installation, self.cluster.report_pod)
+            else:
+                await self.edge.stop()
