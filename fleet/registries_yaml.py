@@ -77,22 +77,27 @@ def merge(text: str | None, plan: RegistriesPlan, where: str) -> str:
     bom, body = ("\ufeff", before[1:]) if before.startswith("\ufeff") else ("", before)
     url, host = plan.endpoint.url, plan.endpoint.host
     wanted = _expected(plain(parse(body)), plan, _marked_urls(body))
-    after = _rename_ours(body, plan)
-    after = _ensure_mirror(after, plan.login_server, url, "")
-    mark = "" if _mirror(after, host) else f"{_MARK} {url}"
-    after = _ensure_mirror(after, host, url, mark)
-    if mark not in after:
-        after = insert_lines(after, len(after), [mark], 0)
     try:
+        after = _edit(body, plan)
         right = plain(parse(after)) == wanted
     except YamlError:
-        right = False
+        after, right = body, False
     if not right:
         raise HostFileInvalidError(
             [_TOO_EXOTIC.format(where=where, url=url, login_server=plan.login_server, host=host)]
         )
     check(after, where, plan)
     return bom + after
+
+
+def _edit(text: str, plan: RegistriesPlan) -> str:
+    url, host = plan.endpoint.url, plan.endpoint.host
+    text = _rename_ours(text, plan)
+    text = _ensure_mirror(text, plan.login_server, url, "")
+    known = _mirror(text, host) is not None or url in _marked_urls(text)
+    mark = "" if known else f"{_MARK} {url}"
+    text = _ensure_mirror(text, host, url, mark)
+    return text if mark in text else insert_lines(text, len(text), [mark], 0)
 
 
 def _marked_urls(text: str) -> list[str]:
