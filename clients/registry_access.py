@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from azure.core.credentials import TokenCredential
@@ -129,11 +130,8 @@ class RegistryAccess:
             properties=models.ScopeMapProperties(actions=sorted(actions), description=description)
         )
         create = self._client.scope_maps.begin_create
-        return scope_map_state(
-            self._finish(
-                f"create scope map {name}", lambda: create(self._group, self._name, name, wanted)
-            )
-        )
+        begin = partial(create, self._group, self._name, name, wanted)
+        return scope_map_state(self._finish(f"create scope map {name}", begin))
 
     def update_scope_map(
         self, name: str, *, actions: frozenset[str] | None = None, description: str | None = None
@@ -145,11 +143,8 @@ class RegistryAccess:
             )
         )
         update = self._client.scope_maps.begin_update
-        return scope_map_state(
-            self._finish(
-                f"change scope map {name}", lambda: update(self._group, self._name, name, change)
-            )
-        )
+        begin = partial(update, self._group, self._name, name, change)
+        return scope_map_state(self._finish(f"change scope map {name}", begin))
 
     def read_token(self, name: str) -> TokenState | None:
         """Return a token with its filled password slots, or None if there is none."""
@@ -166,11 +161,8 @@ class RegistryAccess:
         )
         wanted = models.Token(properties=properties)
         create = self._client.tokens.begin_create
-        return token_state(
-            self._finish(
-                f"create token {name}", lambda: create(self._group, self._name, name, wanted)
-            )
-        )
+        begin = partial(create, self._group, self._name, name, wanted)
+        return token_state(self._finish(f"create token {name}", begin))
 
     def update_token(self, name: str, scope_map: str) -> TokenState:
         """Bind a token to another scope map; passwords and status stay."""
@@ -178,11 +170,8 @@ class RegistryAccess:
             properties=models.TokenUpdateProperties(scope_map_id=self.scope_map_id(scope_map))
         )
         update = self._client.tokens.begin_update
-        return token_state(
-            self._finish(
-                f"change token {name}", lambda: update(self._group, self._name, name, change)
-            )
-        )
+        begin = partial(update, self._group, self._name, name, change)
+        return token_state(self._finish(f"change token {name}", begin))
 
     def renew_password(
         self, token: str, slot: str, expires: datetime | None = None
@@ -229,12 +218,8 @@ class RegistryAccess:
         token_id = self.token_id(sync_token)
         wanted = new_connected_registry(mode, token_id, settings, client_token_ids)
         create = self._client.connected_registries.begin_create
-        return connected_registry_state(
-            self._finish(
-                f"create connected registry {name}",
-                lambda: create(self._group, self._name, name, wanted),
-            )
-        )
+        begin = partial(create, self._group, self._name, name, wanted)
+        return connected_registry_state(self._finish(f"create connected registry {name}", begin))
 
     def update_connected_registry(
         self, name: str, settings: ConnectedRegistrySettings, groups: frozenset[str]
@@ -256,12 +241,8 @@ class RegistryAccess:
         self, name: str, change: models.ConnectedRegistryUpdateParameters
     ) -> ConnectedRegistryState:
         update = self._client.connected_registries.begin_update
-        return connected_registry_state(
-            self._finish(
-                f"change connected registry {name}",
-                lambda: update(self._group, self._name, name, change),
-            )
-        )
+        begin = partial(update, self._group, self._name, name, change)
+        return connected_registry_state(self._finish(f"change connected registry {name}", begin))
 
     def _generate(
         self, what: str, body: models.GenerateCredentialsParameters

@@ -48,9 +48,16 @@ def read_probe_image(
         NoProbeImageError: The named image is not there or not selected, or there is no tag at all.
     """
     with azure_slot(cloud.registry):
-        if site.probe_image:
-            return _named_image(cloud, site.probe_image, repositories)
-        return _first_image(cloud, site, repositories)
+        return choose_probe_image(cloud, site, repositories)
+
+
+def choose_probe_image(
+    cloud: RegistrySession, site: Site, repositories: tuple[str, ...]
+) -> ProbeImage:
+    """Do what `read_probe_image` says, within a slot that the caller holds."""
+    if site.probe_image:
+        return _named_image(cloud, site.probe_image, repositories)
+    return _first_image(cloud, site, repositories)
 
 
 def prepare_registry(cloud: RegistrySession) -> RegistryFacts:

@@ -44,8 +44,7 @@ class AzureThread:
         self.call(self._start)
 
     def stop(self) -> None:
-        for close in self._closers:
-            close()
+        self._close_sessions()
         self.call(self._stop)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
@@ -64,6 +63,23 @@ class AzureThread:
             self.audit, self.faults, self.clock, self._authority, profile=self._profile
         )
         await self.lab.start()
+
+    def forget(self) -> None:
+        """Forget faults, registries and the audit log, so that the next test starts afresh."""
+        self._close_sessions()
+        self.faults.clear()
+        self.call(self._drop_registries)
+        self.audit.path.write_text("")
+
+    def _close_sessions(self) -> None:
+        while self._closers:
+            self._closers.pop()()
+
+    async def _drop_registries(self) -> None:
+        for registry in list(self.lab.cloud.registries.values()):
+            await self.lab._stop_serving(registry)
+            del self.lab.cloud.registries[registry.name]
+        self.lab.cloud.operations.clear()
 
     async def _stop(self) -> None:
         await self.lab.stop()

@@ -1,0 +1,68 @@
+"""`RegistryCatalog` over the wire, against the lab's data plane."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fleet.errors import AccessDeniedError, AzureBusyError
+from tests.azure_lab_fixture import AzureThread, azure_thread
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture
+def azure(tmp_path: Path) -> Iterator[AzureThread]:
+    with azure_thread(tmp_path) as azure:
+        yield azure
+
+
+def test_all_repositories_are_listed_across_pages(azure: AzureThread) -> None:
+    names = {f"vessel/part{number:04}": ["1"] for number in range(1203)}
+    session = azure.session(azure.add_registry(repositories=names))
+    assert session.catalog.list_repositories() == tuple(sorted(names))
+
+
+def test_an_empty_registry_has_no_repositories(azure: AzureThread) -> None:
+    session = azure.session(azure.add_registry(repositories={}))
+    assert session.catalog.list_repositories() == ()
+
+
+def test_the_newest_tag_and_its_digest_are_what_the_registry_serves(azure: AzureThread) -> None:
+    session = azure.session(azure.add_registry())
+    assert session.catalog.find_newest_tag("vessel/web") == "1.1"
+    served = azure.state().content.repositories["vessel/web"].find("1.1")
+    assert served is not None
+    assert session.catalog.find_digest("vessel/web", "1.1") == served.digest
+
+
+def test_what_is_not_there_is_none(azure: AzureThread) -> None:
+    session = azure.session(azure.add_registry())
+    assert session.catalog.find_newest_tag("vessel/nothing") is None
+    assert session.catalog.find_digest("vessel/web", "9.9") is None
+    assert session.catalog.find_digest("vessel/nothing", "1") is None
+
+
+def test_a_forbidden_catalog_names_the_roles_of_both_modes(azure: AzureThread) -> None:
+    session = azure.session(azure.add_registry())
+    azure.faults.add(part="azure", kind="status", match="GET /acr/v1/_catalog", status=403)
+    with pytest.raises(AccessDeniedError) as caught:
+        session.catalog.list_repositories()
+    text = str(caught.value)
+    assert "`AcrPull`" in text
+    assert "`Container Registry Repository Catalog Lister`" in text
+    assert "registry acrnorthsea" in text
+
+
+def test_throttling_in_the_middle_of_the_pages_is_waited_out(azure: AzureThread) -> None:
+    names = {f"vessel/part{number:04}": ["1"] for number in range(1203)}
+    session = azure.session(azure.add_registry(repositories=names))
+    azure.faults.add(part="azure", kind="status", match="*/_catalog", status=429, times=2)
+    assert len(session.catalog.list_repositories()) == 1203
+
+
+def test_a_data_plane_that_stays_away_is_a_temporary_error(azure: AzureThread) -> None:
+    session = azure.session(azure.add_registry())
+    azure.faults.add(part="azure", kind="drop", match="*/_catalog")
+    with pytest.raises(AzureBusyError):
+        session.catalog.list_repositories()
