@@ -3,35 +3,29 @@
 import base64
 import json
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
+from lab.clock import Clock
 from lab.hosts.arguments import Arguments, UsageError
-from lab.hosts.image_pull import Credentials, Image, ImagePuller, PullError
+from lab.hosts.image_names import Credentials, Image, PullError
+from lab.hosts.image_pull import ImagePuller
 from lab.hosts.k3s_node import K3sNode
 from lab.hosts.stand_ins import Reply, ToolCall
 
 _PULL_VALUES = {
     "--creds": "creds", "--auth": "auth", "-u": "user", "--username": "user", "-a": "annotation",
-    "--annotation": "annotation", "--pod-config": "pod", "--pull-timeout": "timeout", "-pt": "timeout",
+    "--annotation": "annotation", "--pod-config": "pod", "--pull-timeout": "timeout",
 }  # fmt: skip
 _LIST_VALUES = {"-o": "output", "--output": "output"}
 _LIST_FLAGS = {
-    "-q": "quiet",
-    "--quiet": "quiet",
-    "-v": "verbose",
-    "--digests": "digests",
+    "-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--digests": "digests",
     "--no-trunc": "full",
-}
+}  # fmt: skip
 _GLOBAL_VALUES = {
-    "-r": "runtime",
-    "--runtime-endpoint": "runtime",
-    "-i": "image",
-    "--image-endpoint": "image",
-    "-t": "timeout",
-    "--timeout": "timeout",
-    "-c": "config",
-    "--config": "config",
-}
+    "-r": "runtime", "--runtime-endpoint": "runtime", "-i": "image", "--image-endpoint": "image",
+    "-t": "timeout", "--timeout": "timeout", "-c": "config", "--config": "config",
+}  # fmt: skip
 _GLOBAL_FLAGS = {"-D": "debug", "--debug": "debug", "-v": "version", "--version": "version"}
 _NO_RIGHT = (
     "FATA[0000] validate service connection: validate CRI v1 image API for endpoint "
@@ -50,6 +44,7 @@ class Crictl:
     def __init__(
         self,
         version: str,
+        clock: Clock,
         node: K3sNode,
         puller: ImagePuller,
         is_running: Callable[[], bool],
@@ -57,6 +52,7 @@ class Crictl:
     ) -> None:
         """Serve one node; `on_new_image` hears of each image that the node did not have."""
         self._version = version
+        self._clock = clock
         self._node = node
         self._puller = puller
         self._is_running = is_running
@@ -124,7 +120,7 @@ class Crictl:
         try:
             image = await self._puller.pull(name, self._node.certs_folder, credentials_for)
         except PullError as error:
-            return _pull_failed(name, error)
+            return _pull_failed(name, error, self._clock.now())
         if image not in known:
             self._on_new_image(image.reference)
         return Reply(f"Image is up to date for {image.image_id}\n")
@@ -186,9 +182,10 @@ class Crictl:
             {"type": kind, "status": True, "reason": "", "message": ""}
             for kind in ("RuntimeReady", "NetworkReady")
         ]
+        folder = f"{self._node.configuration.data_folder}/agent/etc/containerd/certs.d"
         config = {
             "registry": {
-                "configPath": f"{self._node.configuration.data_folder}/agent/etc/containerd/certs.d",
+                "configPath": folder,
                 "mirrors": None,
                 "configs": None,
             }
@@ -222,14 +219,13 @@ def _decode(encoded: str) -> Credentials:
     return Credentials(user, password)
 
 
-def _pull_failed(name: str, error: PullError) -> Reply:
+def _pull_failed(name: str, error: PullError, now: datetime) -> Reply:
     code = "NotFound" if error.is_not_found else "Unknown"
     text = f"rpc error: code = {code} desc = {error}"
-    line = f'E0101 00:00:00.000000       1 log.go:32] "PullImage from image service failed" err='
-    return Reply(
-        stderr=f"{line}{json.dumps(text)} image={json.dumps(name)}\nFATA[0000] pulling image: {text}\n",
-        exit=1,
-    )
+    logged = '"PullImage from image service failed"'
+    line = f"E{now:%m%d %H:%M:%S.%f}    1 log.go:32] {logged} err={json.dumps(text)}"
+    stderr = f"{line} image={json.dumps(name)}\nFATA[0000] pulling image: {text}\n"
+    return Reply(stderr=stderr, exit=1)
 
 
 def _matches(image: Image, words: list[str]) -> bool:

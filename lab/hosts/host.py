@@ -17,10 +17,11 @@ from lab.hosts.elevation import Rule, Sudo
 from lab.hosts.execution import Executor
 from lab.hosts.folder import make_host, set_tool
 from lab.hosts.http_exchange import Dial, Network, Stream
-from lab.hosts.image_pull import Image, ImagePuller
+from lab.hosts.image_names import Image
+from lab.hosts.image_pull import ImagePuller
 from lab.hosts.journal import Journal
 from lab.hosts.k3s_node import K3sNode
-from lab.hosts.k3s_service import K3sService
+from lab.hosts.k3s_service import K3sService, unit_name
 from lab.hosts.machine import best_mode
 from lab.hosts.shells import Shells
 from lab.hosts.ssh_server import SshServer, ssh_options
@@ -93,7 +94,7 @@ class HostLab:
         self.changes = Changes(self.root, self._report)
         self._server = SshServer(self)
         self.ssh_options = ssh_options(self._server, self._host_key)
-        self.node = K3sNode(self.root, self.changes, self._server.take)
+        self.node = K3sNode(self.root, unit_name(role), self.changes, self._server.take)
         self.service: K3sService | None = None
         self.journal = Journal(clock, name)
         if role in ("server", "agent"):
@@ -108,7 +109,7 @@ class HostLab:
         network = Network(self._dial_now, _trust(ca_file))
         self._puller = ImagePuller(network, self.node.log_containerd)
         self._crictl = Crictl(
-            k3s_version, self.node, self._puller, self._is_running, self._report_image
+            k3s_version, clock, self.node, self._puller, self._is_running, self._report_image
         )
         self._stand_ins = StandIns(self.root / "opt/lab", self._answer)
 

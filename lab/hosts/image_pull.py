@@ -1,24 +1,21 @@
-"""Pulls an image the way containerd does under K3s: endpoints of hosts.toml in order, then the
-registry itself; challenge, token, manifest, blobs, digests.
+"""Pulls an image the way containerd does under K3s.
 
-Sources: containerd core/remotes/docker (resolver, authorizer, fetcher) and docs/hosts.md;
-the error texts are those of `crictl pull` under K3s (facts, lab-hosts 4 and edge-hosts 1.2).
+The endpoints of hosts.toml in order, then the registry itself; challenge, token, manifest, blobs,
+digests. Sources: containerd core/remotes/docker (resolver, authorizer, fetcher); the error texts
+are those of `crictl pull` under K3s (facts: lab-hosts 4, edge-hosts 1.2).
 """
 
-import base64
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from lab.hosts.http_exchange import Answer, ExchangeError, Network
+from lab.hosts.image_names import Credentials, Image, PullError, Reference, Source, sources
 
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -33,125 +30,6 @@ _ACCEPT = ", ".join(
 )
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
-
-
-class PullError(Exception):
-    """The image could not be pulled; `is_not_found` is gRPC's NotFound."""
-
-    def __init__(self, text: str, *, is_not_found: bool = False) -> None:
-        """Keep containerd's words."""
-        super().__init__(text)
-        self.is_not_found = is_not_found
-
-
-@dataclass(frozen=True)
-class Reference:
-    """An image name in full: host, repository, and tag or digest."""
-
-    host: str
-    repository: str
-    tag: str = ""
-    digest: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> "Reference":
-        """Read an image name as Docker does: no host means docker.io, no tag means latest.
-
-        Raises:
-            PullError: The name is none.
-        """
-        name, _, digest = text.partition("@")
-        first, slash, rest = name.partition("/")
-        is_host = bool(slash) and ("." in first or ":" in first or first == "localhost")
-        host, path = (first, rest) if is_host else ("docker.io", name)
-        repository, _, tag = path.partition(":")
-        if host == "docker.io" and "/" not in repository:
-            repository = f"library/{repository}"
-        if not re.fullmatch(r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*", repository):
-            raise PullError(f'failed to parse reference "{text}": invalid reference format')
-        return cls(host, repository, "" if digest else tag or "latest", digest)
-
-    def __str__(self) -> str:
-        """Return the name in full."""
-        end = f"@{self.digest}" if self.digest else f":{self.tag}"
-        return f"{self.host}/{self.repository}{end}"
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image on the node."""
-
-    reference: str
-    digest: str
-    image_id: str
-    size: int
-    endpoint: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """One endpoint to try: the API's base URL and what hosts.toml says of it."""
-
-    url: str
-    rewrites: dict[str, str] = field(default_factory=dict)
-    is_default: bool = False
-
-    def repository(self, name: str) -> str:
-        """Return the repository's name at this endpoint, by the first pattern that matches."""
-        for pattern, replacement in self.rewrites.items():
-            if re.search(pattern, name):
-                return re.sub(pattern, re.sub(r"\$(\d)", r"\\\1", replacement), name, count=1)
-        return name
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """What to log in with; never printed."""
-
-    user: str = ""
-    password: str = field(default="", repr=False)
-
-    @property
-    def basic(self) -> str:
-        """Return the Basic authorization."""
-        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-
-
-def sources(certs_folder: Path, host: str) -> list[Source]:
-    """Return where to pull a host's images from, in containerd's order.
-
-    Raises:
-        PullError: The host's hosts.toml cannot be read.
-    """
-    local = host.rsplit(":", 1)[0].strip("[]") in _LOCAL and ":" in host
-    own = "registry-1.docker.io" if host == "docker.io" else host
-    default = Source(f"{'http' if local else 'https'}://{own}/v2", is_default=True)
-    for name in (host.replace(":", "_") + "_" if ":" in host else host, host, "_default"):
-        path = certs_folder / name / "hosts.toml"
-        if path.is_file():
-            return _read_sources(path.read_text(), default)
-    return [default]
-
-
-def _read_sources(text: str, default: Source) -> list[Source]:
-    try:
-        content: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise PullError(f"invalid hosts.toml: toml: {error}") from None
-    found = [
-        Source(_with_api(url, entry), entry.get("rewrite", {}))
-        for url, entry in content.get("host", {}).items()
-    ]
-    if "server" not in content:
-        return [*found, default]
-    server = Source(_with_api(content["server"], content), content.get("rewrite", {}), True)
-    return [*found, server]
-
-
-def _with_api(url: str, entry: dict[str, Any]) -> str:
-    url = url if "://" in url else f"https://{url}"
-    url = url.rstrip("/")
-    return url if entry.get("override_path") or url.endswith("/v2") else f"{url}/v2"
 
 
 class ImagePuller:
@@ -203,9 +81,8 @@ class ImagePuller:
                 image = await session.fetch()
             except PullError as error:
                 problem = error
-                self._log(
-                    f'level=info msg="trying next host" error={json.dumps(str(error))} host="{host}"'
-                )
+                text = json.dumps(str(error))
+                self._log(f'level=info msg="trying next host" error={text} host="{host}"')
             else:
                 self._log(f'level=info msg=resolved desc.digest="{image.digest}" host="{host}"')
                 self._log(
@@ -283,13 +160,13 @@ class Session:
         if answer.status == 404:
             raise PullError(f"{self._reference}: not found", is_not_found=True)
         if answer.status >= 400:
-            status = f"{answer.status} {answer.reason}"
+            status, denied = f"{answer.status} {answer.reason}", ""
             if answer.status in (401, 403):
-                raise PullError(
-                    f"pull access denied, repository does not exist or may require authorization: "
-                    f"authorization failed: unexpected status from {method} request to {url}: {status}"
+                denied = (
+                    "pull access denied, repository does not exist or may require authorization: "
+                    "authorization failed: "
                 )
-            raise PullError(f"unexpected status from {method} request to {url}: {status}")
+            raise PullError(f"{denied}unexpected status from {method} request to {url}: {status}")
         return answer
 
     async def _send(self, method: str, url: str, headers: dict[str, str]) -> Answer:

@@ -21,6 +21,7 @@ from lab.hosts.registries import (
     render_config,
     render_hosts,
 )
+from lab.hosts.unit_file import read_command, read_option
 
 _CONFIG = "/etc/rancher/k3s/config.yaml"
 _KUBECONFIG = "/etc/rancher/k3s/k3s.yaml"
@@ -38,9 +39,16 @@ class Configuration:
 class K3sNode:
     """K3s' side of one host's folder."""
 
-    def __init__(self, root: Path, changes: Changes, take_faults: Callable[[str], list[Fault]]):
-        """Work in `root`; what is written here is not reported as a change."""
+    def __init__(
+        self,
+        root: Path,
+        unit: str,
+        changes: Changes,
+        take_faults: Callable[[str], list[Fault]],
+    ) -> None:
+        """Work in `root`, started by `unit`; what is written here is not reported as a change."""
         self._root = root
+        self._unit = unit
         self._changes = changes
         self._take_faults = take_faults
         self.configuration = Configuration()
@@ -73,7 +81,10 @@ class K3sNode:
             self.registries = parse_registries(text or "")
         except RegistriesError as error:
             raise FatalError(str(error)) from None
-        self._render()
+        try:
+            self._render()
+        except OSError as error:
+            raise FatalError(f"failed to write containerd configuration: {error}") from None
         return faults
 
     def write_kubeconfig(self, text: str) -> None:
@@ -112,10 +123,13 @@ class K3sNode:
             except yaml.YAMLError as error:
                 raise FatalError(f"failed to load config {path}: yaml: {error}") from None
             values |= {str(key).rstrip("+"): value for key, value in content.items()}
+        command = read_command(self._root, self._unit)
+        for name in ("data-dir", "private-registry"):
+            values[name] = read_option(command, name) or values.get(name)
         default = Configuration()
         return Configuration(
-            str(values.get("data-dir", default.data_folder)),
-            str(values.get("private-registry", default.registries_path)),
+            str(values["data-dir"] or default.data_folder),
+            str(values["private-registry"] or default.registries_path),
             bool(values.get("disable-default-registry-endpoint", False)),
         )
 

@@ -8,7 +8,6 @@ such as `k3s start*10.43.0.9*` hits only while the file contains that string. Ki
 """
 
 import asyncio
-import contextlib
 import time
 import uuid
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from lab.clock import Clock
 from lab.faults import Fault
 from lab.hosts.journal import Journal
 
+DESCRIPTION = "Lightweight Kubernetes"
 _RESTART_PAUSE = timedelta(seconds=5)
 _SHORTEST_PAUSE = 0.05
 _FATAL_AFTER = 0.03
@@ -38,6 +38,11 @@ class UnitState:
     exec_main_status: int = 0
     invocation: str = ""
     times: dict[str, tuple[datetime, int]] = field(default_factory=dict)
+
+
+def unit_name(role: str) -> str:
+    """Return the name of K3s' unit on a server or an agent."""
+    return "k3s-agent.service" if role == "agent" else "k3s.service"
 
 
 class FatalError(Exception):
@@ -67,7 +72,7 @@ class K3sService:
             restart_seconds: How long a good start takes.
         """
         self.is_agent = role == "agent"
-        self.unit = "k3s-agent.service" if self.is_agent else "k3s.service"
+        self.unit = unit_name(role)
         self.state = UnitState()
         self.restart_seconds = restart_seconds
         self.on_running: list[Callable[[bool], None]] = []
@@ -76,6 +81,8 @@ class K3sService:
         self._journal = journal
         self._read_configuration = read_configuration
         self._keeper: asyncio.Task[None] | None = None
+        self._job: asyncio.Future[bool] | None = None
+        self._turn = asyncio.Lock()
         self._next_process = _FIRST_PROCESS
 
     async def start(self) -> bool:
@@ -83,11 +90,21 @@ class K3sService:
 
         A server's job ends when K3s is ready or dead, an agent's as soon as it runs at all.
         """
-        if self._keeper is None:
-            self.state.restarts = 0
-            self._job: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            self._keeper = asyncio.create_task(self._keep_running(self._job))
-        return await asyncio.shield(self._job)
+        async with self._turn:
+            job = self._begin_job()
+        return await asyncio.shield(job)
+
+    async def restart(self) -> bool:
+        """Stop and start; return whether the job succeeded."""
+        async with self._turn:
+            await self._end()
+            job = self._begin_job()
+        return await asyncio.shield(job)
+
+    async def stop(self) -> None:
+        """Stop the service, whatever it is doing."""
+        async with self._turn:
+            await self._end()
 
     async def boot(self) -> None:
         """Be as after the machine's boot: running, or on the way there when that fails."""
@@ -97,29 +114,25 @@ class K3sService:
         starting.cancel()
         self.restart_seconds = usual
 
-    async def stop(self) -> None:
-        """Stop the service, whatever it is doing."""
+    def _begin_job(self) -> asyncio.Future[bool]:
+        if self._keeper is None or self._job is None:
+            self.state.restarts = 0
+            self._job = asyncio.get_running_loop().create_future()
+            self._keeper = asyncio.create_task(self._keep_running(self._job))
+        return self._job
+
+    async def _end(self) -> None:
         if self._keeper is None:
             return
         keeper, self._keeper = self._keeper, None
-        self._journal.write(self.unit, f"Stopping {self.unit} - {self._description}...")
+        self._journal.write(self.unit, f"Stopping {self.unit} - {DESCRIPTION}...")
         keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeper
+        await asyncio.wait([keeper])
         _settle(self._job, succeeded=False)
         self._tell(running=False)
         self._enter("inactive", "dead")
         self.state.main_pid = 0
         self._journal.write(self.unit, f"{self.unit}: Deactivated successfully.")
-
-    async def restart(self) -> bool:
-        """Stop and start; return whether the job succeeded."""
-        await self.stop()
-        return await self.start()
-
-    @property
-    def _description(self) -> str:
-        return "Lightweight Kubernetes"
 
     async def _keep_running(self, job: asyncio.Future[bool]) -> None:
         while True:
@@ -164,7 +177,8 @@ class K3sService:
         self.state.exec_main_status = 0
         self.state.result = "success"
         self._enter("activating", "start")
-        self._journal.write(self.unit, f"Starting {self.unit} - {self._description}...")
+        self.state.times["ExecMainStart"] = self.state.times["StateChange"]
+        self._journal.write(self.unit, f"Starting {self.unit} - {DESCRIPTION}...")
         self._log("info", "Starting k3s agent" if self.is_agent else "Starting k3s server")
 
     def _die(self, message: str) -> None:
@@ -175,7 +189,7 @@ class K3sService:
         for text in (
             f"{self.unit}: Main process exited, code=exited, status=1/FAILURE",
             f"{self.unit}: Failed with result 'exit-code'.",
-            *([] if self.is_agent else [f"Failed to start {self.unit} - {self._description}."]),
+            *([] if self.is_agent else [f"Failed to start {self.unit} - {DESCRIPTION}."]),
         ):
             self._journal.write(self.unit, text)
 
@@ -195,8 +209,7 @@ class K3sService:
         quoted = message.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         when = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         text = f'time="{when}" level={level} msg="{quoted}"'
-        source = "k3s"
-        self._journal.write(self.unit, text, source=source, process=self.state.main_pid)
+        self._journal.write(self.unit, text, source="k3s", process=self.state.main_pid)
 
     def _tell(self, *, running: bool) -> None:
         if self.is_running != running:
@@ -205,6 +218,6 @@ class K3sService:
                 callback(running)
 
 
-def _settle(job: asyncio.Future[bool], *, succeeded: bool) -> None:
-    if not job.done():
+def _settle(job: asyncio.Future[bool] | None, *, succeeded: bool) -> None:
+    if job and not job.done():
         job.set_result(succeeded)

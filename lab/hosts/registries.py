@@ -94,13 +94,13 @@ def _type_problem(node: yaml.Node, shape: Any) -> str:
 
 
 def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
-    """Say it like go-yaml, whose line is one too low for the parser's errors, not the scanner's."""
+    """Say it like go-yaml: the line of a parser's error is one too low, a scanner's is right."""
     mark = error.problem_mark or error.context_mark
     line = mark.line if mark else 0
     if isinstance(error, yaml.scanner.ScannerError):
         line += 1
     where = f"line {line}: " if line else ""
-    problem = (error.problem or "could not be parsed")
+    problem = error.problem or "could not be parsed"
     return f"yaml: {where}{problem}"
 
 
@@ -221,7 +221,8 @@ def render_config(registries: RegistriesFile, certs_folder: str, data_folder: st
     lines = [
         HEADER + "version = 2",
         "",
-        f'[plugins."io.containerd.internal.v1.opt"]\n  path = {_quoted(data_folder + "/agent/containerd")}',
+        '[plugins."io.containerd.internal.v1.opt"]',
+        f"  path = {_quoted(f'{data_folder}/agent/containerd')}",
         f'[{cri}]\n  stream_server_address = "127.0.0.1"\n  stream_server_port = "10010"',
         f"[{cri}.registry]\n  config_path = {_quoted(certs_folder)}",
     ]

@@ -175,7 +175,11 @@ class Connection(asyncssh.SSHServer):
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         """Let the host's user in, and root where the host allows it."""
         users = (self._host.user, "root") if self._host.root_login else (self._host.user,)
-        return not self._refused and username in users and key.public_data == self._host.client_key.public_data
+        return (
+            not self._refused
+            and username in users
+            and key.public_data == self._host.client_key.public_data
+        )
 
     async def connection_requested(
         self, dest_host: str, dest_port: int, orig_host: str, orig_port: int

@@ -4,6 +4,7 @@ Exit codes and words as systemd 252-255: 5 for a unit that does not exist when a
 4 for its status, 3 for one that does not run, 1 without the right to change it.
 """
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +13,18 @@ from lab.hosts.arguments import Arguments, UsageError
 from lab.hosts.journal import Journal
 from lab.hosts.k3s_service import K3sService
 from lab.hosts.stand_ins import Reply
+from lab.hosts.unit_file import find_unit_file, read_command
 
 _ALWAYS_RUNNING = ("ssh.service", "sshd.service", "systemd-journald.service", "dbus.service")
 _JOBS = ("restart", "start", "stop", "reload-or-restart", "try-restart")
-_TIMES = ("StateChange", "InactiveExit", "ActiveEnter", "ActiveExit", "InactiveEnter")
+_TIMES = (
+    "ExecMainStart",
+    "StateChange",
+    "InactiveExit",
+    "ActiveEnter",
+    "ActiveExit",
+    "InactiveEnter",
+)
 Audit = Callable[[str, str], None]
 
 
@@ -28,6 +37,7 @@ class Systemctl:
         self._service = service
         self._journal = journal
         self._audit = audit
+        self._running_jobs: set[asyncio.Task[bool]] = set()
 
     async def run(self, arguments: list[str], *, root: bool) -> Reply:
         """Run one command line."""
@@ -37,7 +47,8 @@ class Systemctl:
             return Reply(stderr=f"systemctl: {error}\n", exit=1)
         verb, *names = asked.words or ["list-units"]
         if verb in _JOBS:
-            return await self._jobs(verb, [_unit(name) for name in names], root=root)
+            wait = not asked.has("--no-block")
+            return await self._jobs(verb, [_unit(name) for name in names], root=root, wait=wait)
         simple = {
             "daemon-reload": self._daemon_reload,
             "is-system-running": self._is_system_running,
@@ -59,29 +70,44 @@ class Systemctl:
             return Reply(stderr="Too few arguments.\n", exit=1)
         return _join([answers[verb](_unit(name), asked) for name in names], asked, verb)
 
-    async def _jobs(self, verb: str, units: list[str], *, root: bool) -> Reply:
+    async def _jobs(self, verb: str, units: list[str], *, root: bool, wait: bool) -> Reply:
         for unit in units:
-            reply = await self._job(verb, unit, root=root)
+            refused = self._refusal(verb, unit, root=root)
+            if refused or not self._is_ours(unit):
+                reply = refused or Reply()
+            else:
+                reply = await self._job(verb, unit, wait=wait)
             if reply.exit:
                 return reply
         return Reply()
 
-    async def _job(self, verb: str, unit: str, *, root: bool) -> Reply:
+    def _refusal(self, verb: str, unit: str, *, root: bool) -> Reply | None:
         failed = f"Failed to {verb} {unit}: "
         if not self._is_known(unit):
             return Reply(stderr=f"{failed}Unit {unit} not found.\n", exit=5)
         if not root:
             advice = f"See system logs and 'systemctl status {unit}' for details.\n"
             return Reply(stderr=f"{failed}Interactive authentication required.\n{advice}", exit=1)
-        if self._service is None or unit != self._service.unit:
-            return Reply()
+        return None
+
+    async def _job(self, verb: str, unit: str, *, wait: bool) -> Reply:
+        """Queue a job; it goes on when the program that waits for it is killed."""
         action = verb if verb in ("start", "stop") else "restart"
         self._audit(action, unit)
+        job = asyncio.create_task(self._run_job(action))
+        self._running_jobs.add(job)
+        job.add_done_callback(self._running_jobs.discard)
+        if not wait:
+            return Reply()
+        return Reply() if await asyncio.shield(job) else _job_failed(unit)
+
+    async def _run_job(self, action: str) -> bool:
+        if self._service is None:
+            return False
         if action == "stop":
             await self._service.stop()
-            return Reply()
-        done = await (self._service.start() if action == "start" else self._service.restart())
-        return Reply() if done else _job_failed(unit)
+            return True
+        return await (self._service.start() if action == "start" else self._service.restart())
 
     def _daemon_reload(self, root: bool) -> Reply:
         if root:
@@ -93,11 +119,7 @@ class Systemctl:
         return Reply("running\n")
 
     def _is_known(self, unit: str) -> bool:
-        return unit in _ALWAYS_RUNNING or self._file(unit) is not None
-
-    def _file(self, unit: str) -> Path | None:
-        path = self._root / "etc/systemd/system" / unit
-        return path if path.exists() else None
+        return unit in _ALWAYS_RUNNING or find_unit_file(self._root, unit) is not None
 
     def _is_ours(self, unit: str) -> bool:
         return self._service is not None and unit == self._service.unit
@@ -124,7 +146,7 @@ class Systemctl:
         return Reply(stderr=text, exit=1)
 
     def _cat(self, unit: str, asked: Arguments) -> Reply:
-        path = self._file(unit)
+        path = find_unit_file(self._root, unit)
         if path is None:
             return Reply(stderr=f"No files found for {unit}.\n", exit=1)
         return Reply(f"# /etc/systemd/system/{unit}\n{path.read_text()}")
@@ -158,7 +180,7 @@ class Systemctl:
 
     def _properties(self, unit: str) -> dict[str, str]:
         """Return the properties in systemd's own order, whatever order was asked for."""
-        known, file = self._is_known(unit), self._file(unit)
+        known, file = self._is_known(unit), find_unit_file(self._root, unit)
         active, sub = self._active_and_sub(unit)
         state = self._service.state if self._service and self._is_ours(unit) else None
         agent = bool(self._service and self._service.is_agent)
@@ -169,6 +191,7 @@ class Systemctl:
             "MainPID": str(state.main_pid if state else 0),
             "Result": state.result if state else "success",
             "NRestarts": str(state.restarts if state else 0),
+            "ExecStart": _show_command(read_command(self._root, unit)),
             "ExecMainStatus": str(state.exec_main_status if state else 0),
             "Id": unit,
             "Names": unit,
@@ -193,6 +216,16 @@ class Systemctl:
         if form == "monotonic":
             return str(monotonic)
         return f"@{int(moment.timestamp())}" if form == "unix" else _pretty(moment)
+
+
+def _show_command(words: list[str]) -> str:
+    if not words:
+        return ""
+    line = " ".join(words)
+    return (
+        f"{{ path={words[0]} ; argv[]={line} ; ignore_errors=no ; start_time=[n/a] ; "
+        "stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }"
+    )
 
 
 def _pretty(moment: datetime) -> str:
