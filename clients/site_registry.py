@@ -6,8 +6,7 @@ so the realm is taken from the challenge (facts/connected-registry.md §7).
 
 import re
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Self
 from urllib.parse import urlsplit
@@ -15,7 +14,6 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
-from clients.ssh_host import SshHost
 from fleet.errors import SiteRegistrySilentError, SiteRegistryUnreachableError
 from fleet.outcomes import SiteEndpoint
 from fleet.sites import Strict
@@ -194,13 +192,3 @@ def _member(answer: httpx.Response, key: str) -> str | None:
         return None
     found = body.get(key) if isinstance(body, dict) else None
     return found if isinstance(found, str) else None
-
-
-@contextmanager
-def open_site_registry(endpoint: SiteEndpoint, host: SshHost) -> Iterator[SiteRegistry]:
-    """Open a site's registry as one of its hosts reaches it, and close it at the end."""
-    with (
-        host.forward(endpoint.address, endpoint.port) as tunnel,
-        SiteRegistry(endpoint, tunnel.port) as registry,
-    ):
-        yield registry

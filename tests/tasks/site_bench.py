@@ -1,0 +1,105 @@
+"""One lab site with its access granted in Azure, and a session to it, for tests of single steps."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from blocks import AzureLogin
+from clients.registry_access import RegistryAccess
+from clients.registry_catalog import RegistryCatalog
+from fleet.fleet_file import parse_fleet
+from fleet.outcomes import SiteEndpoint
+from fleet.sites import Patience, Site
+from fleet.verification import ProbeImage
+from lab.thread import LabThread
+from tasks.access import grant_client_access, grant_sync_access
+from tasks.charts import deliver_connection_string, install_chart, wait_until_online
+from tasks.hosts import configure_nodes
+from tasks.sessions import RegistrySession, SiteSession, open_site
+
+REPOSITORIES = ("vessel/navigation", "vessel/crew-portal")
+PATIENCE = Patience(
+    online=timedelta(seconds=30), accepted=timedelta(seconds=20), node_ready=timedelta(seconds=20)
+)
+
+
+@dataclass
+class SiteBench:
+    """A running lab and a session to its first site."""
+
+    lab: LabThread
+    site: Site
+    cloud: RegistrySession
+    session: SiteSession
+
+    @property
+    def login_server(self) -> str:
+        return str(self.lab.info["registries"][0]["login_server"])
+
+    def writes(self) -> list[str]:
+        """Return what was changed since the last call, as `part action target`."""
+        lines = [f"{line['part']} {line['action']} {line['target']}" for line in self.lab.audit]
+        self.lab.world.audit.path.write_text("")
+        return lines
+
+    def with_site(self, **changes: Any) -> SiteSession:
+        """Return a session to the same site as another fleet file describes it."""
+        self.session.site = self.site.model_copy(update=changes)
+        return self.session
+
+    def bring_online(self) -> SiteEndpoint:
+        """Do what onboarding does before the pull secrets."""
+        deliver_connection_string.fn(self.session)
+        install_chart.fn(self.session)
+        return wait_until_online.fn(self.session)
+
+    def configure(self, endpoint: SiteEndpoint) -> None:
+        configure_nodes.fn(self.session, endpoint, self.login_server)
+
+    def probe(self, repository: str = REPOSITORIES[0], tag: str = "1.4.0") -> ProbeImage:
+        digest = self.cloud.catalog.find_digest(repository, tag)
+        return ProbeImage(repository=repository, tag=tag, digest=str(digest))
+
+
+@contextmanager
+def a_site_bench(folder: Path, *, sites: int = 1, site: int = 0) -> Iterator[SiteBench]:
+    """Start a lab and grant one of its sites its access in Azure."""
+    with LabThread(folder=folder / "lab", sites=sites, minute=0.3) as lab:
+        fleet = parse_fleet((folder / "lab/fleet.yaml").read_text(), "fleet.yaml")
+        chosen = fleet.sites[site].model_copy(update={"patience": PATIENCE})
+        with a_registry_session(lab, fleet.registries[chosen.registry]) as cloud:
+            grant_sync_access(cloud.access, chosen, REPOSITORIES)
+            grant_client_access(cloud.access, chosen, REPOSITORIES)
+            with open_site(chosen, cloud) as session:
+                bench = SiteBench(lab, chosen, cloud, session)
+                bench.writes()
+                yield bench
+
+
+@contextmanager
+def a_registry_session(lab: LabThread, registry: Any) -> Iterator[RegistrySession]:
+    azure = lab.info["azure"]
+    login = AzureLogin(
+        kind="service principal with secret",
+        tenant_id=azure["tenant_id"],
+        client_id=azure["client_id"],
+        client_secret=azure["client_secret"],
+        cloud="custom",
+        authority=azure["authority"],
+        resource_manager=azure["resource_manager"],
+        audience=azure["audience"],
+        ca_file=azure["ca_file"],
+    )
+    endpoints, credential = login.endpoints_for(registry.cloud), login.credential(registry.cloud)
+    access = RegistryAccess(registry, credential, endpoints)
+    catalog = RegistryCatalog(
+        registry, credential, endpoints, lambda: access.read_registry().login_server
+    )
+    session = RegistrySession(registry, access, catalog)
+    try:
+        yield session
+    finally:
+        session.close()
