@@ -15,7 +15,7 @@ class RegistrySettings(Block):
 
     Example:
         ```python
-        from blocks import AzureLogin, RegistrySettings
+        from blocks import RegistrySettings
 
         RegistrySettings(
             subscription_id="00000000-0000-0000-0000-000000000000",
