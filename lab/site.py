@@ -23,6 +23,7 @@ from lab.registry.edge import EdgeRegistry, FindParent, Installation
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 KUBERNETES_PORT = 6443
+_CLAIM = "connected-registry-pvc"
 _HERE = ("127.0.0.1", "localhost", "::1")
 
 
@@ -73,6 +74,7 @@ class SiteLab:
         )
         self.hosts = {node.name: self._host(node) for node in plan.nodes}
         self._workloads: asyncio.Queue[tuple[Installation, bool]] = asyncio.Queue()
+        self._service: tuple[str, str] | None = None
         self._following: asyncio.Task[None] | None = None
 
     @property
@@ -129,13 +131,22 @@ class SiteLab:
         """Connect the way a process on `node` would; raises OSError where that cannot reach."""
         if host in _HERE and port == KUBERNETES_PORT and node.role == "server":
             return await asyncio.open_connection("127.0.0.1", self.cluster.port)
-        if self.cluster.resolve(host, port) is not None:
-            return await asyncio.open_connection("127.0.0.1", self.edge.port)
+        service = self.cluster.resolve(host, port)
+        if service is not None:
+            return await asyncio.open_connection("127.0.0.1", self._port_behind(service))
         if host in _HERE and port in self._shared.ssh_ports:
             return await asyncio.open_connection("127.0.0.1", port)
         if self.is_offline:
             raise OSError(101, f"Network is unreachable: {host}:{port}")
         return await self._shared.dial_cloud(host, port)
+
+    def _port_behind(self, service: tuple[str, str]) -> int:
+        """Return the loopback port that stands for a Service; nothing else in a pod listens."""
+        if service == ("default", "kubernetes"):
+            return self.cluster.port
+        if service == self._service:
+            return self.edge.port
+        raise ConnectionRefusedError(111, "Connection refused")
 
     def _host(self, node: NodePlan) -> HostLab:
         shared = self._shared
@@ -189,7 +200,8 @@ class SiteLab:
         port: int,
         running: bool,
     ) -> None:
-        claim = f"{namespace}/{release}"
+        self._service = (namespace, release) if running else None
+        claim = self.cluster.volume_of(namespace, _CLAIM) or f"{namespace}/{release}"
         text, http = str(values.get("connectionString", "")), bool(values.get("httpEnabled"))
         self._workloads.put_nowait((Installation(text, cluster_ip, port, http, claim), running))
 

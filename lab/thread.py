@@ -35,7 +35,7 @@ class LabThread:
     ) -> None:
         """Plan a world below `folder`; see lab.world.World for the arguments."""
         self.folder = folder
-        self._options = {
+        self._options: dict[str, Any] = {
             "sites": sites,
             "minute": minute,
             "latency": latency,
