@@ -10,6 +10,7 @@ import hmac
 import json
 import secrets
 import time
+from functools import cached_property
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -25,9 +26,12 @@ class EntraKey:
     """The key with which the tenant signs; verifies what it has signed."""
 
     def __init__(self) -> None:
-        """Make a new RSA key."""
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        """Name a new RSA key, which is made when it is first needed."""
         self.id = secrets.token_urlsafe(16)
+
+    @cached_property
+    def _key(self) -> rsa.RSAPrivateKey:
+        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     def sign(self, claims: dict[str, Any]) -> str:
         """Return the claims as a signed token."""

@@ -13,6 +13,7 @@ from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 
 from lab.audit import AuditLog
 from lab.azure import AzureLab
+from lab.azure.signing import EntraKey
 from lab.certificates import Authority
 from lab.clock import Clock
 from lab.faults import Faults
@@ -22,6 +23,7 @@ VERSION = "2025-11-01"
 PREVIEW = "2026-09-01-preview"
 GROUP, REGISTRY = "edge", "acrfleet"
 GATEWAY_VERBS = ("config/read", "config/write", "message/read", "message/write")
+TENANT_KEY = EntraKey()  # making an RSA key for each test would double their time
 REPOSITORIES = {"vessel/nav": ["1.0", "1.1"], "vessel/crew": ["2.0"], "shore/mail": ["3.0"]}
 
 
@@ -36,6 +38,7 @@ class AzureClient:
         self.lab = AzureLab(
             self.audit, self.faults, self.clock, Authority(folder / "ca"), **options
         )
+        self.lab.entra.key = TENANT_KEY
         self.call(self.lab.start())
         stack.callback(lambda: self.call(self.lab.stop()))
         self.registry = self.add_registry(REGISTRY)
