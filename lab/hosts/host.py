@@ -115,8 +115,8 @@ class HostLab:
 
     async def start(self, port: int = 0) -> None:
         """Switch the host on: K3s starts with what its files say, and the SSH port opens."""
-        self._shells = Shells.acquire(self.mode)
-        self.executor = Executor(self.root, self.name, self._shells, self.changes)
+        self.shells = Shells.acquire(self.mode)
+        self.executor = Executor(self.root, self.name, self.shells, self.changes)
         self._sudo = Sudo(self.executor, self.user)
         self.sudo = self._sudo_rule
         self._stand_ins.start()
@@ -130,7 +130,7 @@ class HostLab:
         if self.service:
             await self.service.stop()
         await self._stand_ins.stop()
-        await self._shells.release()
+        await self.shells.release()
 
     @property
     def port(self) -> int:
