@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote, urlencode
 
-from lab.azure.errors import ArmError, not_found
+from lab.azure.errors import ArmError, not_found, refused
 from lab.azure.naming import Item, Names
 from lab.azure.state import Cloud, ConnectedRegistry, Group, Registry, ScopeMap, Token
 from lab.clock import Clock
@@ -102,14 +103,16 @@ class Call:
 
 def page(call: Call, items: list[Any]) -> Answer:
     """Answer one page of a list, with a nextLink when there are more."""
-    start = int(call.query.get("$skiptoken", "0"))
+    token = call.query.get("$skiptoken", "0")
+    if not token.isdecimal():
+        raise refused("InvalidSkipToken", f"'{token}' is not a token of a list that came in pages.")
+    start = int(token)
     end = start + call.cloud.page_size
     body: dict[str, Any] = {"value": items[start:end]}
     if end < len(items):
-        query = f"api-version={call.version}&$skiptoken={end}"
-        if "$filter" in call.query:
-            query += f"&$filter={call.query['$filter']}"
-        body["nextLink"] = f"https://{call.host}{call.path}?{query}".replace(" ", "%20")
+        kept = {key: value for key, value in call.query.items() if key == "$filter"}
+        query = urlencode({"api-version": call.version, "$skiptoken": end} | kept, safe="$")
+        body["nextLink"] = f"https://{call.host}{quote(call.path)}?{query}"
     return Answer(200, body)
 
 

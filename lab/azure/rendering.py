@@ -1,6 +1,6 @@
 """Resources as JSON, in the shape of the api-version that asked."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from lab.azure.naming import PROVIDER
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 def stamp(time: datetime) -> str:
     """Return a time as the provider writes it: seven decimals, UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
 
 
 def group_json(cloud: Cloud, group: Group) -> Json:

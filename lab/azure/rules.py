@@ -20,8 +20,8 @@ _REPOSITORY = re.compile(r"\*|[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?:/\*)?")
 _GATEWAY = re.compile(r"[a-zA-Z0-9]{5,50}")
 _CRON_FIELD = re.compile(r"[0-9A-Za-z*/,?#-]+")
 _DURATION = re.compile(
-    r"P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
-    r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
+    r"P(?:(?P<weeks>\d{1,6})W)?(?:(?P<days>\d{1,6})D)?"
+    r"(?:T(?:(?P<hours>\d{1,6})H)?(?:(?P<minutes>\d{1,6})M)?(?:(?P<seconds>\d{1,6}(?:\.\d+)?)S)?)?"
 )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 
 from aiohttp import web
 
@@ -14,12 +15,17 @@ _TOKEN = re.compile(r"/tokens/([^/]+)$", re.IGNORECASE)
 
 
 class Sites:
-    """Maps names of connected registries to sites; by default they are the same."""
+    """Tells sites from the names of connected registries, tokens and scope maps.
+
+    `names` are the sites that the world has; objects whose names begin like a site's name belong to
+    it. Without them an object belongs to the connected registry whose name it begins with, and
+    otherwise stands for itself.
+    """
 
     def __init__(self, cloud: Cloud) -> None:
-        """Start with the cloud's connected registries."""
+        """Start without known sites."""
         self._cloud = cloud
-        self.by_connected_registry: dict[str, str] = {}
+        self.names: list[str] = []
 
     def of_request(self, request: web.Request, body: bytes) -> str | None:
         """Return the site of a request to ARM; None when it is about no site."""
@@ -32,17 +38,19 @@ class Sites:
         return None
 
     def of_name(self, name: str) -> str:
-        """Return the site of a connected registry, token or scope map with this name.
+        """Return the site of a connected registry, token or scope map with this name."""
+        connected = (each for one in self._cloud.registries.values() for each in one.connected)
+        return _owner(name, self.names) or _owner(name, connected) or name.lower()
 
-        A name such as `oslo-client` belongs to `oslo` when there is a connected registry oslo.
-        """
-        known = [each.lower() for each in self.by_connected_registry]
-        for registry in self._cloud.registries.values():
-            known += [each.lower() for each in registry.connected]
-        low = name.lower()
-        owners = [each for each in known if low == each or low.startswith(each + "-")]
-        owner = max(owners, key=len, default=low)
-        return self.by_connected_registry.get(owner, owner)
+
+def _owner(name: str, owners: Iterable[str]) -> str | None:
+    """Return the longest of `owners` that `name` begins with, letters and digits compared."""
+    fitting = [owner for owner in owners if _letters(name).startswith(_letters(owner))]
+    return max(fitting, key=len, default=None)
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def _token_id(body: bytes) -> str:

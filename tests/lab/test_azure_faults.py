@@ -119,11 +119,14 @@ def test_a_fault_can_be_for_one_site(azure):
 
 
 def test_sites_may_have_other_names_than_their_connected_registries(azure):
-    azure.lab.sites.by_connected_registry["oslo1"] = "mv-oslo"
+    azure.lab.sites.names = ["mv-oslo", "mv-oslo-2"]
 
-    azure.generate(azure.add_token("oslo1-client"), "password1")
+    azure.generate(azure.add_token("mvoslo7f3k-client"), "password1")
+    azure.add_scope_map("mvoslo27f3k-sync-map")
+    azure.add_scope_map("harbour")
 
-    assert [line["site"] for line in azure.audit.read()] == ["mv-oslo"] * 3
+    sites = [line["site"] for line in azure.audit.read()]
+    assert sites == ["mv-oslo", "mv-oslo", "mv-oslo", "mv-oslo-2", "harbour"]
 
 
 def test_the_login_service_can_be_out_of_order(azure):
