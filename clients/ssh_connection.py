@@ -115,6 +115,8 @@ def open_connection(
 def close_connection(transport: paramiko.Transport) -> None:
     """Close the connection and its socket, and wait a moment for its thread to end."""
     transport.close()
+    # Ends the handshake's timer, which would run on after a failed handshake.
+    transport.packetizer.complete_handshake()
     # close() does nothing for a connection that broke by itself; its socket is still ours.
     transport.sock.close()
     if transport.is_alive():

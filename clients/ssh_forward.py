@@ -28,17 +28,13 @@ class Forward:
         self._open_tcp = open_tcp
         self._first: paramiko.Channel | None = open_tcp()
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
         self._wake, self._woken = socket.socketpair()
         self._open: set[socket.socket | paramiko.Channel] = set()
         self._lock = threading.Lock()
         self._closed = False
         self._threads: list[threading.Thread] = []
         self._start(self._accept)
-
-    @property
-    def port(self) -> int:
-        """Return the local port."""
-        return int(self._listener.getsockname()[1])
 
     def __enter__(self) -> Self:
         """Use it in a `with`."""

@@ -1,6 +1,8 @@
 """How to log in to a host: a private key from text, from a file or from an agent."""
 
 import io
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -140,7 +142,10 @@ def _open_agent() -> Iterator[tuple[paramiko.PKey, ...]]:
     agents: list[paramiko.Agent] = []
 
     def ask() -> None:
+        # paramiko leaves a socket open when nobody listens, so that is found out first.
         with suppress(paramiko.SSHException, OSError):
+            with socket.socket(socket.AF_UNIX) as knock:
+                knock.connect(os.environ.get("SSH_AUTH_SOCK", ""))
             agents.append(paramiko.Agent())
 
     # An agent that hangs has no time limit of its own in paramiko.
