@@ -45,9 +45,10 @@ fmt: $(READY) ## format the code and mend what a machine can mend
 
 docs: $(READY) ## write the generated reference pages anew
 	@$(RUN)/python -m tests.errors_page
+	@$(RUN)/python -m tests.fleet_file_page
 
 clean: ## remove everything that make put here
-	rm -rf .venv .uv .lab .cache
+	rm -rf .venv .uv .lab .demo .cache
 
 $(READY): pyproject.toml uv.lock
 	@echo "installing acrfleet and its tools into .venv"

@@ -28,7 +28,7 @@ class DemoBrokenError(Exception):
 
 
 @click.command()
-@click.option("--dir", "folder", default=".lab", type=click.Path(path_type=Path), show_default=True)
+@click.option("--dir", "folder", default=".demo", type=click.Path(path_type=Path), show_default=True)
 @click.option("--sites", default=3, show_default=True, help="How many edge sites the lab has.")
 @click.option("--ui", is_flag=True, help="Show the last demo in the Prefect UI until Ctrl-C.")
 def demo(folder: Path, sites: int, ui: bool) -> None:
@@ -56,19 +56,19 @@ def _run(folder: Path, sites: int) -> int:
         url = f"http://127.0.0.1:{_free_port()}"
         server = stack.enter_context(_process("prefect", _server(url), folder, _home(folder)))
         _say(f"starting a lab (Azure and {sites} edge sites) in {folder} and a Prefect server")
-        lab = [sys.executable, "-m", "lab", "up", "--sites", str(sites), "--dir", str(folder)]
+        lab = [sys.executable, "-m", "lab", "up", "--sites", str(sites), "--dir", str(folder / "lab")]
         world = stack.enter_context(_process("lab", lab, folder, {}))
         _await(world, "lab", folder, lambda: "ready" in _log(folder, "lab").read_text())
         _await(server, "prefect", folder, lambda: _answers(f"{url}/api/health"))
-        environment = _home(folder) | read_exports(folder / "env.sh")
+        environment = _home(folder) | read_exports(folder / "lab/env.sh")
         environment["PREFECT_API_URL"] = f"{url}/api"
         _say(f"both are up after {time.monotonic() - started:.0f} s; onboarding the sites")
-        code = _acrfleet(["onboard", str(folder / "fleet.yaml")], environment)
+        code = _acrfleet(["onboard", str(folder / "lab/fleet.yaml")], environment)
         if code == 0:
             _say("\nthe same command once more: nothing is left to do")
-            code = _acrfleet(["onboard", str(folder / "fleet.yaml")], environment)
+            code = _acrfleet(["onboard", str(folder / "lab/fleet.yaml")], environment)
         _say("\nwhat `acrfleet status` knows about the fleet")
-        _acrfleet(["status", str(folder / "fleet.yaml")], environment)
+        _acrfleet(["status", str(folder / "lab/fleet.yaml")], environment)
     _say(_where_to_look(folder, time.monotonic() - started))
     return code
 
@@ -77,8 +77,8 @@ def _where_to_look(folder: Path, seconds: float) -> str:
     return (
         f"\nfinished in {seconds:.0f} s. Where to look:\n"
         f"  Prefect UI   make ui, then http://127.0.0.1:{_UI_PORT}/runs and /artifacts\n"
-        f"  fleet file   {folder}/fleet.yaml\n"
-        f"  every write  {folder}/audit.jsonl"
+        f"  fleet file   {folder}/lab/fleet.yaml\n"
+        f"  every write  {folder}/lab/audit.jsonl"
     )
 
 
@@ -109,7 +109,7 @@ def _clear(folder: Path) -> None:
     if not folder.exists() or not any(folder.iterdir()):
         folder.mkdir(parents=True, exist_ok=True)
         return
-    if not (folder / "lab.json").exists() and not (folder / "prefect").exists():
+    if not (folder / "prefect").exists():
         raise DemoBrokenError(
             f"{folder} is not empty and holds no earlier demo: name another --dir"
         )

@@ -70,7 +70,8 @@ def _evidence(record: SiteRecord) -> list[str]:
     evidence = record.evidence
     if evidence is None:
         return []
-    head = f"`{evidence.image}` has the digest `{evidence.digest}` here and in the cloud."
+    image = evidence.image
+    head = f"`{image.repository}:{image.tag}` is `{image.digest}` here and in the cloud."
     rungs = [f"- {rung}" for rung in evidence.rungs]
     return [head, "", *rungs]
 

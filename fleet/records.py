@@ -8,18 +8,10 @@ from datetime import datetime
 from pydantic import Field
 
 from fleet.outcomes import SiteEndpoint
+from fleet.passwords import PasswordMark
 from fleet.results import SiteResult, Status
 from fleet.sites import Site, Strict
 from fleet.verification import Evidence
-
-
-class PasswordRecord(Strict):
-    """Which slot of the client token the site uses; times are UTC."""
-
-    token: str
-    slot: str
-    created: datetime | None = None
-    expires: datetime | None = None
 
 
 class SiteRecord(Strict):
@@ -33,7 +25,7 @@ class SiteRecord(Strict):
     endpoint: SiteEndpoint | None = None
     chart_version: str | None = None
     node_versions: dict[str, str] = Field(default_factory=dict)
-    password: PasswordRecord | None = None
+    password: PasswordMark | None = None
     evidence: Evidence | None = None
     onboarded_at: datetime | None = None
     last_verb: str
@@ -53,6 +45,29 @@ class SiteRecord(Strict):
                 "last_changes": result.changes,
             }
         )
+
+
+def proven_record(
+    record: SiteRecord,
+    site: Site,
+    evidence: Evidence,
+    password: PasswordMark | None,
+    repositories: tuple[str, ...],
+) -> SiteRecord:
+    """Return the record of a site whose pulls were proven."""
+    return record.model_copy(
+        update={
+            "connected_registry": site.names.connected_registry,
+            "registry": site.registry,
+            "repositories": repositories,
+            "endpoint": evidence.endpoint,
+            "chart_version": site.chart.version,
+            "node_versions": {node.name: node.version for node in evidence.nodes},
+            "password": password,
+            "evidence": evidence,
+            "onboarded_at": record.onboarded_at or evidence.time,
+        }
+    )
 
 
 def blank_record(site: Site, now: datetime) -> SiteRecord:

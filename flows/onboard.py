@@ -1,19 +1,18 @@
 """Onboard sites: from a line in the fleet file to an image that pulls from the site's registry."""
 
 from prefect import flow
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
-from fleet.records import SiteRecord
-from fleet.results import SiteResult
-from fleet.sites import Site
+from fleet.records import proven_record
 from flows.running import run_fleet
 from tasks.access import create_client_token, create_connected_registry
 from tasks.charts import check_cluster, deliver_connection_string, install_chart, wait_until_online
 from tasks.hosts import check_nodes, configure_nodes
 from tasks.pull_secrets import deliver_pull_secrets
-from tasks.reporting import onboarded
 from tasks.sessions import open_site
+from tasks.site_facts import find_password_in_use
 from tasks.site_locks import site_to_itself
+from tasks.site_runs import SiteRun
 from tasks.upstreams import Upstream
 from tasks.verification import verify_pulls
 
@@ -43,20 +42,22 @@ def onboard_fleet(
     return run_fleet("onboard", onboard, fleet_file, sites, tags)
 
 
-def onboard(site: Site, upstream: Upstream) -> tuple[SiteRecord, SiteResult]:
+def onboard(run: SiteRun, upstream: Upstream) -> None:
     """Take one site through every step; each first looks whether there is anything to do."""
-    cloud, login_server = upstream.cloud, upstream.facts.login_server
+    site, cloud, login_server = run.site, upstream.cloud, upstream.facts.login_server
     repositories = upstream.repositories_of(site)
     probe = upstream.probe_image_of(site)
     with site_to_itself(site), open_site(site, cloud) as session:
-        nodes = check_nodes(session)
+        check_nodes(session)
         check_cluster(session)
-        outcomes = create_connected_registry(cloud, site, repositories)
-        outcomes += create_client_token(cloud, site, repositories)
-        outcomes += deliver_connection_string(session)
-        outcomes += install_chart(session)
+        run.did(create_connected_registry(cloud, site, repositories))
+        run.did(create_client_token(cloud, site, repositories))
+        run.did(deliver_connection_string(session))
+        run.did(install_chart(session))
         endpoint = wait_until_online(session)
-        outcomes += configure_nodes(session, endpoint, login_server)
-        outcomes += deliver_pull_secrets(session, endpoint, login_server, repositories)
+        run.did(configure_nodes(session, endpoint, login_server))
+        run.did(deliver_pull_secrets(session, endpoint, login_server, repositories))
         evidence = verify_pulls(session, endpoint, login_server, probe)
-    return onboarded(site, repositories, endpoint, nodes, outcomes, evidence)
+        password = find_password_in_use(session)
+    run.record = proven_record(run.record, site, evidence, password, repositories)
+    run.message = f"pulls from {endpoint.url}"

@@ -3,18 +3,15 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
-from fleet.records import SiteRecord
-from fleet.results import SiteResult
 from fleet.selection import select_sites
-from fleet.sites import Site
 from tasks.fleet_files import read_fleet
 from tasks.reporting import end_of_run, publish_fleet, showing_progress
-from tasks.site_runs import run_sites, sites_at_once
+from tasks.site_runs import SiteRun, run_sites, sites_at_once
 from tasks.upstreams import Upstream, Upstreams, open_upstreams
 
-Work = Callable[[Site, Upstream], tuple[SiteRecord, SiteResult]]
+Work = Callable[[SiteRun, Upstream], None]
 
 
 def run_fleet(
@@ -40,5 +37,5 @@ def run_fleet(
     return end_of_run(report)
 
 
-def _with_upstream(work: Work, upstreams: Upstreams, site: Site) -> tuple[SiteRecord, SiteResult]:
-    return work(site, upstreams.of(site))
+def _with_upstream(work: Work, upstreams: Upstreams, run: SiteRun) -> None:
+    work(run, upstreams.of(run.site))

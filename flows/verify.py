@@ -1,16 +1,14 @@
 """Verify sites: prove that an image pulls from each site's own registry, and change nothing."""
 
 from prefect import flow
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
-from fleet.records import SiteRecord
-from fleet.results import SiteResult
-from fleet.sites import Site
+from fleet.records import proven_record
 from flows.running import run_fleet
-from tasks.charts import find_endpoint
 from tasks.hosts import check_nodes
-from tasks.reporting import verified
 from tasks.sessions import open_site
+from tasks.site_facts import find_password_in_use, find_site_registry
+from tasks.site_runs import SiteRun
 from tasks.upstreams import Upstream
 from tasks.verification import verify_pulls
 
@@ -40,11 +38,15 @@ def verify_fleet(
     return run_fleet("verify", verify, fleet_file, sites, tags)
 
 
-def verify(site: Site, upstream: Upstream) -> tuple[SiteRecord, SiteResult]:
+def verify(run: SiteRun, upstream: Upstream) -> None:
     """Climb the ladder of proofs at one site, from an open port to a pulled image."""
+    site = run.site
     probe = upstream.probe_image_of(site)
     with open_site(site, upstream.cloud) as session:
-        nodes = check_nodes(session)
-        endpoint = find_endpoint(session)
+        check_nodes(session)
+        endpoint = find_site_registry(session)
         evidence = verify_pulls(session, endpoint, upstream.facts.login_server, probe)
-    return verified(site, endpoint, nodes, evidence)
+        password = find_password_in_use(session)
+    repositories = upstream.repositories_of(site)
+    run.record = proven_record(run.record, site, evidence, password, repositories)
+    run.message = f"pulls from {endpoint.url}"

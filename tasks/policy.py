@@ -3,8 +3,13 @@
 Only a `TemporaryError` is retried (see `fleet.errors`); the delays double and carry jitter, so that
 a fleet does not come back all at once. Nothing is cached or persisted unless a step asks for it:
 inputs hold connections and results must not hold secrets.
+
+Sites run in threads, where Prefect can end a task that ran out of time only between two blocking
+calls, and says so in a warning at the start of every such task. Every socket of ours has a time
+limit of its own, so that is enough, and the warning is dropped.
 """
 
+import logging
 from typing import Any, TypedDict
 
 from prefect.cache_policies import NO_CACHE, CachePolicy
@@ -22,6 +27,13 @@ class Policy(TypedDict):
     timeout_seconds: float
     cache_policy: CachePolicy
     persist_result: bool
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "task is running in a worker thread" not in str(record.msg)
+
+
+logging.getLogger("prefect.task_runs").addFilter(_is_news)
 
 
 def _worth_retrying(_task: object, _run: object, state: Any) -> bool:

@@ -35,7 +35,7 @@ def _record_task(fleet: str, site: str, record: dict[str, Any]) -> dict[str, Any
 
 def read_record(fleet: str, site: str) -> SiteRecord | None:
     """Return a site's record, or None when there is none or it can't be read."""
-    store = ResultStore(result_storage=get_default_result_storage(_sync=True))
+    store = ResultStore(result_storage=get_default_result_storage())
     key = record_key(fleet, site)
     try:
         return SiteRecord.model_validate(store.read(key).result)

@@ -11,7 +11,8 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
-from prefect.states import Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from fleet.pages import artifact_key, fleet_rows, site_page
 from fleet.records import SiteRecord

@@ -1,12 +1,22 @@
 """Open connections that steps share: to a registry in Azure, and to a site."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from blocks.azure_login import AzureLogin
+from blocks.site_ssh import SiteSsh
 from clients.azure_clouds import cloud_endpoints, default_credential
+from clients.cluster import Cluster, open_cluster
+from clients.k3s_node import K3sNode
+from clients.local_files import read_kubeconfig_file
 from clients.registry_access import RegistryAccess
 from clients.registry_catalog import RegistryCatalog
-from fleet.sites import AcrRegistry
+from clients.site_registry import SiteRegistry
+from clients.ssh_host import SshEndpoint, SshHost, SshLogin
+from fleet.outcomes import SiteEndpoint
+from fleet.sites import AcrRegistry, Jump, Node, Site
 
 
 @dataclass
@@ -45,3 +55,96 @@ def open_registry_session(registry: AcrRegistry) -> RegistrySession:
         registry, credential, endpoints, lambda: access.read_registry().login_server
     )
     return RegistrySession(registry, access, catalog)
+
+
+class SiteSession:
+    """One site: its nodes over SSH and its cluster through the first server.
+
+    Connections are opened when they are first needed, kept for all steps, and opened again when
+    they dropped. Use it from one thread.
+    """
+
+    def __init__(self, site: Site, cloud: RegistrySession, way: "SshWay", stack: ExitStack) -> None:
+        """Take what is needed to connect; `stack` closes what was opened."""
+        self.site, self.cloud = site, cloud
+        self._way, self._stack = way, stack
+        self._jumps: dict[Jump, SshHost] = {}
+        self._cluster: Cluster | None = None
+        self.nodes = {node.name: self._node(node) for node in site.nodes}
+
+    @property
+    def server(self) -> K3sNode:
+        """Return the first server: the way to the cluster and to the site's registry."""
+        return self.nodes[self.site.servers()[0].name]
+
+    @property
+    def cluster(self) -> Cluster:
+        """Return the cluster's API, straight or through the first server."""
+        if self._cluster is None:
+            self._cluster = self._stack.enter_context(self._open_cluster())
+        return self._cluster
+
+    @contextmanager
+    def open_registry(self, endpoint: SiteEndpoint) -> Iterator[SiteRegistry]:
+        """Reach the site's own registry as the first server reaches it."""
+        with (
+            self.server.host.forward(endpoint.address, endpoint.port) as forward,
+            SiteRegistry(endpoint, forward.port) as registry,
+        ):
+            yield registry
+
+    def _open_cluster(self) -> AbstractContextManager[Cluster]:
+        if self.site.cluster.kubeconfig:
+            return open_cluster(read_kubeconfig_file(self.site.cluster.kubeconfig))
+        kubeconfig = self.server.read_kubeconfig().get_secret_value()
+        return open_cluster(kubeconfig, self.server.host)
+
+    def _node(self, node: Node) -> K3sNode:
+        port = node.port if "port" in node.model_fields_set else self._way.port
+        jump = node.jump or self._way.jump
+        endpoint = SshEndpoint(node.address, port, node.user, node.name)
+        host = self._host(endpoint, self._jump(jump) if jump else None)
+        return K3sNode(host, sudo=self.site.host.sudo, name=node.name)
+
+    def _jump(self, jump: Jump) -> SshHost:
+        if jump not in self._jumps:
+            endpoint = SshEndpoint(jump.address, jump.port, jump.user, f"jump host {jump.address}")
+            self._jumps[jump] = self._host(endpoint, None)
+        return self._jumps[jump]
+
+    def _host(self, endpoint: SshEndpoint, via: SshHost | None) -> SshHost:
+        return self._stack.enter_context(SshHost(endpoint, self._way.login, via))
+
+
+@contextmanager
+def open_site(site: Site, cloud: RegistrySession) -> Iterator[SiteSession]:
+    """Open a site for the steps inside the block, and close every connection after it.
+
+    Raises:
+        BlockNotFoundError: The SSH block that the site names does not exist.
+    """
+    with ExitStack() as stack:
+        yield SiteSession(site, cloud, _way(site), stack)
+
+
+@dataclass(frozen=True)
+class SshWay:
+    """How a site's nodes are reached where the fleet file says nothing of its own."""
+
+    login: SshLogin
+    port: int = 22
+    jump: Jump | None = None
+
+
+def _way(site: Site) -> SshWay:
+    if site.ssh.block:
+        block = SiteSsh.named(site.ssh.block)
+        return SshWay(block.login(), block.port, block.jump())
+    files = site.ssh
+    return SshWay(
+        SshLogin(
+            user=files.user,
+            key_file=Path(files.key_file) if files.key_file else None,
+            known_hosts_file=Path(files.known_hosts) if files.known_hosts else None,
+        )
+    )

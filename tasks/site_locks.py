@@ -1,24 +1,46 @@
 """One writer per site: two runs that write to the same site at once would undo each other.
 
 Azure's connected registries, scope maps and tokens have no ETag, so the later of two writers wins
-in silence. A Prefect concurrency limit of one per site keeps runs apart, on one machine or many. A
-run that is killed leaves its lock behind for at most `_LEASE` seconds.
+in silence. A Prefect concurrency limit of one per site keeps runs apart, on one machine or many.
+
+A run that is killed leaves its slot taken. Prefect frees it after a minute, but keeps leases in
+memory by default: a server that restarts first, as a temporary one always does, never frees it. So
+each machine also keeps a locked file per site: the system drops that lock with the process, and a
+file that is free but still names a slot tells the next run on this machine what to give back.
 """
 
+import fcntl
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+from uuid import UUID
 
-from prefect.client.orchestration import get_client
-from prefect.concurrency.sync import concurrency
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import get_current_settings
 
 from fleet.errors import FleetError
 from fleet.sites import Site
+from tasks.run_log import say, warn
+from tasks.waiting import pause
 
 _LEASE = 60.0
+_RENEW = 20.0
+_POLL = 1.0
 
 
 class SiteBusyError(FleetError):
     """Wait for the other run of this site, or cancel it; nothing was changed by this one."""
+
+
+def limit_name(site: Site) -> str:
+    """Return the name of a site's concurrency limit, as it stands in the Prefect UI."""
+    return f"acrfleet-site-{site.registry}-{site.names.connected_registry}"
 
 
 @contextmanager
@@ -27,33 +49,113 @@ def site_to_itself(site: Site, patience: float = _LEASE + 15) -> Iterator[None]:
 
     Args:
         site: The site.
-        patience: Seconds to wait for another run; longer than the lock of a killed run lives.
+        patience: Seconds to wait for another run; longer than the slot of a killed run lives.
 
     Raises:
-        SiteBusyError: Another run holds the site and is alive.
+        SiteBusyError: Another run holds the site.
     """
-    name = f"acrfleet-site-{site.registry}-{site.names.connected_registry}"
-    with get_client(sync_client=True) as client:
+    name = limit_name(site)
+    deadline = time.monotonic() + patience
+    with (
+        get_client(sync_client=True) as client,
+        _locked_file(name, site, deadline) as file,
+    ):
         client.upsert_global_concurrency_limit_by_name(name, 1)
-    with _acquired(name, site, patience):
-        yield
+        _give_back_forgotten_slot(client, name, file)
+        lease = _take_slot(client, name, site, deadline)
+        _write(file, str(lease))
+        try:
+            with _renewing(client, lease):
+                yield
+        finally:
+            _release(client, lease)
+            _write(file, "")
 
 
 @contextmanager
-def _acquired(name: str, site: Site, patience: float) -> Iterator[None]:
-    slot = concurrency(
-        name,
-        timeout_seconds=patience,
-        lease_duration=_LEASE,
-        strict=True,
-        raise_on_lease_renewal_failure=False,
-    )
-    with ExitStack() as stack:
+def _locked_file(name: str, site: Site, deadline: float) -> Iterator[IO[str]]:
+    folder = Path(get_current_settings().home) / "acrfleet-locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("a+") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                _go_on_waiting(site, deadline)
+        yield file
+
+
+def _go_on_waiting(site: Site, deadline: float) -> None:
+    if time.monotonic() >= deadline:
+        raise SiteBusyError(
+            f"another run is at work on {site.name}: wait until it ends, or cancel it in the "
+            "Prefect UI, and start this one again. If you are sure that none is alive (run and "
+            "server were killed together), free the site with "
+            f"`prefect gcl update {limit_name(site)} --active-slots 0`."
+        )
+    say(f"waiting: another run is at work on {site.name}")
+    pause(_POLL)
+
+
+def _give_back_forgotten_slot(client: SyncPrefectClient, name: str, file: IO[str]) -> None:
+    """Free the slot that a killed run of this machine still holds."""
+    file.seek(0)
+    left = file.read().strip()
+    if not left:
+        return
+    warn("an earlier run on this machine was killed while it held this site; going on after it")
+    _release(client, UUID(left))
+    if get_current_settings().api.url is None:
+        # A temporary server ended with the run that it served and forgot the lease.
+        change = GlobalConcurrencyLimitUpdate(active_slots=0)
+        client.update_global_concurrency_limit(name, change)
+    _write(file, "")
+
+
+def _take_slot(client: SyncPrefectClient, name: str, site: Site, deadline: float) -> UUID:
+    while True:
         try:
-            stack.enter_context(slot)
-        except TimeoutError:
-            raise SiteBusyError(
-                f"another run has been at work on {site.name} for {patience:.0f} s: wait until it "
-                "ends, or cancel it in the Prefect UI, and start this one again"
-            ) from None
+            answer = client.increment_concurrency_slots_with_lease([name], 1, "concurrency", _LEASE)
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != httpx.codes.LOCKED:
+                raise
+            _go_on_waiting(site, deadline)
+        else:
+            return UUID(answer.json()["lease_id"])
+
+
+@contextmanager
+def _renewing(client: SyncPrefectClient, lease: UUID) -> Iterator[None]:
+    """Keep the lease alive; a renewal that fails is tried again, the work goes on."""
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(_RENEW):
+            try:
+                client.renew_concurrency_lease(lease, _LEASE)
+            except httpx.HTTPError:
+                continue
+
+    thread = threading.Thread(target=renew, name="site lock", daemon=True)
+    thread.start()
+    try:
         yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _release(client: SyncPrefectClient, lease: UUID) -> None:
+    """Give a slot back; where the server does not answer, the lease ends by itself."""
+    try:
+        client.release_concurrency_slots_with_lease(lease)
+    except httpx.HTTPError as error:
+        warn(f"the site's slot could not be given back ({type(error).__name__}); it ends by itself")
+
+
+def _write(file: IO[str], text: str) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write(text)
+    file.flush()

@@ -4,20 +4,22 @@ Each site is one Prefect task run, named "<verb> <site>" and tagged `site:<site>
 steps as nested task runs; docs/decisions/0007-one-task-per-site.md says why it is not a subflow.
 """
 
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.settings import get_current_settings
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 
 from fleet.errors import FleetError, WaitingError
+from fleet.outcomes import Outcome
 from fleet.records import SiteRecord, blank_record
 from fleet.results import FleetReport, SiteResult, Status
 from fleet.sites import Site
@@ -27,8 +29,24 @@ from tasks.reporting import publish_site
 from tasks.run_log import say, warn
 from tasks.waiting import StoppedError, stop_waiting
 
-Work = Callable[[Site], tuple[SiteRecord, SiteResult]]
 _LAST_WORDS = 20.0
+
+
+@dataclass
+class SiteRun:
+    """One site on its way: what is known of it and what was done to it so far, even if it fails."""
+
+    site: Site
+    record: SiteRecord
+    outcomes: list[Outcome] = field(default_factory=list)
+    message: str = ""
+
+    def did(self, outcomes: Iterable[Outcome]) -> None:
+        """Note what a step did."""
+        self.outcomes.extend(outcomes)
+
+
+Work = Callable[[SiteRun], None]
 
 
 def run_sites(
@@ -40,7 +58,7 @@ def run_sites(
         verb: What is done, as it stands in run names: `onboard`, `verify`.
         fleet: The fleet's name.
         sites: The sites to work on.
-        work: Does it; may raise, which makes that one site failed or waiting.
+        work: Does it and notes what it did; may raise, which makes that one site failed or waiting.
         at_once: How many sites are worked on at the same time.
 
     Returns:
@@ -69,9 +87,11 @@ def sites_at_once(wanted: int | None) -> int:
     """
     if wanted:
         return wanted
-    url = get_current_settings().server.database.connection_url
-    local = os.environ.get("PREFECT_API_URL") is None and url is not None
-    return 50 if local and "postgresql" in url.get_secret_value() else 16
+    settings = get_current_settings()
+    url = settings.server.database.connection_url
+    if settings.api.url is not None or url is None:
+        return 16
+    return 50 if url.get_secret_value().startswith("postgresql") else 16
 
 
 def _stop(futures: list[Future[Any]]) -> None:
@@ -104,19 +124,20 @@ def _run_one(verb: str, site: Site, work: Work, results: dict[str, SiteResult]) 
 
 @task(name="site", cache_policy=NO_CACHE, persist_result=False)
 def _site_task(verb: str, site: Site, work: Work, results: dict[str, SiteResult]) -> State[None]:
-    started = time.monotonic()
-    now = datetime.now(UTC)
-    record = blank_record(site, now)
+    started, now = time.monotonic(), datetime.now(UTC)
+    run = SiteRun(site, blank_record(site, now))
     try:
-        record = latest_record(site, now)
-        record, result = work(site)
+        run.record = latest_record(site, now)
+        work(run)
+        result = SiteResult(site=site.name, verb=verb, status=Status.DONE, message=run.message)
     except Exception as error:  # noqa: BLE001 - becomes the site's result, with its type
         result = _failed(verb, site, error)
     except StoppedError:
         result = SiteResult(site=site.name, verb=verb, status=Status.STOPPED, message="stopped")
-    result = result.model_copy(update={"seconds": time.monotonic() - started})
+    seconds = time.monotonic() - started
+    result = result.model_copy(update={"seconds": seconds, "outcomes": tuple(run.outcomes)})
     results[site.name] = result
-    _publish(site, record.after(result, now), result)
+    _publish(site, run.record.after(result, now), result)
     return _state(result)
 
 

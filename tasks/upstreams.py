@@ -64,7 +64,7 @@ class Upstreams:
             facts = check_registry(cloud)
             self._open[registry.key] = Upstream(cloud, facts, list_repositories(cloud))
         except FleetError as error:
-            self._broken[registry.key] = f"registry {registry.name}: {error}"
+            self._broken[registry.key] = f"registry {registry.key}: {error}"
             warn(self._broken[registry.key])
 
 

@@ -11,31 +11,39 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterName
 
 from fleet.errors import FleetError, WaitingError
-from fleet.records import SiteRecord
-from fleet.results import FleetReport, SiteResult, Status
-from fleet.sites import Site
+from fleet.outcomes import Action, Outcome
+from fleet.results import FleetReport, Status
 from tasks.progress import Step, observing
 from tasks.records import read_record
 from tasks.reporting import end_of_run, publish_fleet, showing_progress
-from tasks.site_runs import run_sites
-from tests.builders import a_record, a_result, a_site
+from tasks.site_runs import SiteRun, run_sites
+from tests.builders import a_record, a_site
 
 pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_harness")]
 
 
-def works(site: Site) -> tuple[SiteRecord, SiteResult]:
-    return a_record(site.name), a_result(site.name, message="fine")
+def works(run: SiteRun) -> None:
+    run.message = "fine"
 
 
-def breaks(_site: Site) -> NoReturn:
+def learns(run: SiteRun) -> None:
+    run.record = a_record(run.site.name, chart_version="0.4.0")
+
+
+def breaks_after_a_change(run: SiteRun) -> NoReturn:
+    run.did([Outcome(kind="token", name="t", action=Action.CREATED)])
+    raise FleetError("then it broke")
+
+
+def breaks(_run: SiteRun) -> NoReturn:
     raise FleetError("the host does not answer: wait for the link")
 
 
-def explodes(_site: Site) -> NoReturn:
+def explodes(_run: SiteRun) -> NoReturn:
     raise ValueError("CANARY-in-an-exception")
 
 
-def waits(_site: Site) -> NoReturn:
+def waits(_run: SiteRun) -> NoReturn:
     raise WaitingError("it has not synced since noon")
 
 
@@ -47,7 +55,7 @@ def run(work_by_site: dict[str, object], at_once: int = 4) -> tuple[FleetReport,
         sites = [a_site(name) for name in work_by_site]
         with showing_progress("northsea", "onboard", len(sites)):
             report = run_sites(
-                "onboard", "northsea", sites, lambda s: work_by_site[s.name](s), at_once
+                "onboard", "northsea", sites, lambda r: work_by_site[r.site.name](r), at_once
             )
         publish_fleet(report)
         reports.append(report)
@@ -97,7 +105,7 @@ def test_every_site_has_a_task_run_that_the_ui_finds_by_name() -> None:
 
 def test_the_record_of_a_site_outlives_the_run_and_keeps_what_was_known() -> None:
     before = datetime.now(UTC)
-    run({"tromso": lambda s: (a_record(s.name, chart_version="0.4.0"), a_result(s.name))})
+    run({"tromso": learns})
     run({"tromso": breaks})
     record = read_record("northsea", "tromso")
     assert record is not None
@@ -110,7 +118,7 @@ def test_as_many_sites_as_allowed_are_worked_on_at_once_and_no_more() -> None:
     three = threading.Barrier(3, timeout=30)
     lock, active, most = threading.Lock(), 0, 0
 
-    def slow(site: Site) -> tuple[SiteRecord, SiteResult]:
+    def slow(run: SiteRun) -> None:
         nonlocal active, most
         with lock:
             active += 1
@@ -118,7 +126,7 @@ def test_as_many_sites_as_allowed_are_worked_on_at_once_and_no_more() -> None:
         three.wait()
         with lock:
             active -= 1
-        return works(site)
+        works(run)
 
     report, _ = run({f"site{n}": slow for n in range(6)}, at_once=3)
     assert most == 3
@@ -130,3 +138,9 @@ def test_observers_hear_how_each_site_ended() -> None:
     with observing(heard.append):
         run({"oslo": works, "bergen": breaks})
     assert {step.site: step.state for step in heard} == {"oslo": "done", "bergen": "failed"}
+
+
+def test_what_was_done_before_a_failure_is_counted() -> None:
+    report, _ = run({"oslo": breaks_after_a_change})
+    assert report.results[0].status is Status.FAILED
+    assert report.results[0].changes == 1

@@ -1,8 +1,13 @@
 """Two runs never write to one site at once."""
 
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
+from prefect.settings import get_current_settings
 
 from tasks.site_locks import SiteBusyError, site_to_itself
 from tests.builders import a_site
@@ -31,6 +36,42 @@ def test_a_run_that_fails_leaves_the_site_free() -> None:
         raise ValueError("broken")
     with site_to_itself(a_site("narvik"), patience=10):
         pass
+
+
+HOLD = """
+import sys, time
+from tasks.site_locks import site_to_itself
+from tests.builders import a_site
+with site_to_itself(a_site(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def hold_and_be_killed(name: str, environment: dict[str, str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, name], stdout=subprocess.PIPE, env=environment
+    ) as holder:
+        assert holder.stdout is not None
+        assert b"held\n" in iter(holder.stdout.readline, b"")
+        holder.kill()
+
+
+def test_a_killed_run_does_not_keep_the_next_one_waiting() -> None:
+    settings = get_current_settings()
+    server = {"PREFECT_API_URL": str(settings.api.url), "PREFECT_HOME": str(settings.home)}
+    hold_and_be_killed("mehamn", os.environ | server)
+    with site_to_itself(a_site("mehamn"), patience=5.0):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+def test_a_slot_that_a_temporary_server_took_into_its_grave_is_given_back(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    environment["PREFECT_HOME"] = str(tmp_path)
+    hold_and_be_killed("berlevag", environment)
+    hold_and_be_killed("berlevag", environment)
 
 
 def test_a_run_that_waits_goes_on_when_the_other_one_ends() -> None:
