@@ -8,54 +8,26 @@ import paramiko
 import pytest
 
 from lab.thread import LabThread
-from tests.lab.world_clients import arm, docker_token, install_chart, kubernetes, wait
+from tests.lab.world_clients import (
+    VESSEL,
+    arm,
+    docker_token,
+    install_chart,
+    kubernetes,
+    log_in,
+    onboard,
+    run,
+    site_of,
+    wait,
+)
 
 pytestmark = [pytest.mark.lab]
-VESSEL = ("vessel/navigation", "vessel/crew-portal")
 
 
 @pytest.fixture
 def lab(tmp_path):
     with LabThread(folder=tmp_path / "lab", sites=2) as one:
         yield one
-
-
-def site_of(lab, name="oslo"):
-    return next(site for site in lab.info["sites"] if site["name"] == name)
-
-
-def log_in(node):
-    client = paramiko.SSHClient()
-    client.load_host_keys(node["known_hosts"])
-    client.connect(
-        node["host"],
-        node["port"],
-        node["user"],
-        key_filename=node["key_file"],
-        allow_agent=False,
-        look_for_keys=False,
-        timeout=10,
-    )
-    return client
-
-
-def run(client, command):
-    _, out, err = client.exec_command(command, timeout=20)
-    output = out.read().decode(), err.read().decode()
-    return out.channel.recv_exit_status(), *output
-
-
-def onboard(lab, name="oslo", password="password1"):
-    """Do by hand what the product does: returns the client password."""
-    with arm(lab.info) as azure, kubernetes(site_of(lab, name)) as api:
-        install_chart(api, azure.connected_registry(f"{name}01", VESSEL))
-        client = azure.password(f"{name}01-client", password)
-        wait(
-            lambda: azure.read(f"{name}01")["connectionState"] == "Online",
-            why=str(state(lab, name)),
-        )
-    wait(lambda: lab.world.sites[name].edge.state["last_sync"])
-    return client
 
 
 def state(lab, name):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import paramiko
 import yaml
 
 API = {"api-version": "2025-11-01"}
@@ -120,6 +121,7 @@ def kubernetes(site):
 
 
 NAMESPACE = "connected-registry"
+VESSEL = ("vessel/navigation", "vessel/crew-portal")
 
 
 def install_chart(api, connection_string, **values):
@@ -157,6 +159,9 @@ def install_chart(api, connection_string, **values):
 def _create(api, path, version, kind, name, **more):
     body = {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **more}
     answer = api.post(path, json=body)
+    if answer.status_code == 409:
+        merge = {"Content-Type": "application/merge-patch+json"}
+        answer = api.patch(f"{path}/{name}", json=body, headers=merge)
     assert answer.status_code in (200, 201), answer.text
 
 
@@ -166,3 +171,42 @@ def docker_token(endpoint, user, password, scope):
     parts = dict(part.split("=", 1) for part in challenge.removeprefix("Bearer ").split(","))
     realm, service = parts["realm"].strip('"'), parts["service"].strip('"')
     return httpx.get(realm, params={"service": service, "scope": scope}, auth=(user, password))
+
+
+def site_of(lab, name="oslo"):
+    return next(site for site in lab.info["sites"] if site["name"] == name)
+
+
+def log_in(node, through=None):
+    client = paramiko.SSHClient()
+    client.load_host_keys(node["known_hosts"])
+    client.connect(
+        node["host"],
+        node["port"],
+        node["user"],
+        key_filename=node["key_file"],
+        allow_agent=False,
+        look_for_keys=False,
+        timeout=10,
+        sock=through,
+    )
+    return client
+
+
+def run(client, command):
+    _, out, err = client.exec_command(command, timeout=20)
+    output = out.read().decode(), err.read().decode()
+    return out.channel.recv_exit_status(), *output
+
+
+def onboard(lab, name="oslo", password="password1"):
+    """Do by hand what the product does: returns the client password."""
+    with arm(lab.info) as azure, kubernetes(site_of(lab, name)) as api:
+        install_chart(api, azure.connected_registry(f"{name}01", VESSEL))
+        client = azure.password(f"{name}01-client", password)
+        wait(
+            lambda: azure.read(f"{name}01")["connectionState"] == "Online",
+            why=str(lab.world.sites[name].state),
+        )
+    wait(lambda: lab.world.sites[name].edge.state["last_sync"])
+    return client
