@@ -142,6 +142,16 @@ class AzureClient:
             auth=(user, password),
         )
 
+    def catalog_token(self, registry=None):
+        """Exchange an Entra token for a refresh token and that for an access token."""
+        server = (registry or self.registry).login_server
+        form = {"grant_type": "access_token", "service": server, "access_token": self.token}
+        exchange = self.anonymous.post(f"https://{server}/oauth2/exchange", data=form)
+        form = {"grant_type": "refresh_token", "service": server, "scope": "registry:catalog:*"}
+        form["refresh_token"] = exchange.json()["refresh_token"]
+        answer = self.anonymous.post(f"https://{server}/oauth2/token", data=form)
+        return answer.json()["access_token"]
+
     def data(self, path, token=None, method="GET", **headers):
         """Send to the registry's data plane."""
         if token:
