@@ -27,7 +27,7 @@ from fleet.errors import (
 from fleet.outcomes import SiteEndpoint
 from fleet.sites import Chart, Site, Strict
 
-_AT_ONCE = timedelta(seconds=10)
+_AT_ONCE = timedelta(seconds=5)
 _A_WHILE = timedelta(minutes=2)
 _HASH = "helmcharts.helm.cattle.io/configHash"
 
@@ -37,6 +37,7 @@ class Snapshot(Strict):
 
     chart: ChartView | None = None
     job: JobView | None = None
+    job_attempts: int = 0
     job_words: str = ""
     release: Meta | None = None
     deployments: tuple[DeploymentView, ...] = ()
@@ -137,7 +138,8 @@ def _judge_job(site: Site, seen: Snapshot) -> Verdict | None:
     if seen.job is None:
         return Pending(f"the helm-controller to start a job for {name}")
     if not seen.job.complete:
-        tries = f", {seen.job.attempts_failed} attempts failed" if seen.job.attempts_failed else ""
+        failed_attempts = max(seen.job.attempts_failed, seen.job_attempts)
+        tries = f", {failed_attempts} attempts failed" if failed_attempts else ""
         words = f": {_last_line(seen.job_words)}" if tries and seen.job_words else ""
         return Pending(f"the job {seen.job.meta.name} to complete{tries}{words}")
     return None

@@ -49,12 +49,9 @@ class SecretView(Strict):
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Self:
         """Read a Secret; a value that is not text is left out."""
-        data = {key: _text(value) for key, value in (item.get("data") or {}).items()}
-        return cls(
-            meta=Meta.from_json(item),
-            type=item.get("type", "Opaque"),
-            data={key: SecretStr(value) for key, value in data.items() if value is not None},
-        )
+        texts = {key: _text(value) for key, value in (item.get("data") or {}).items()}
+        data = {key: SecretStr(text) for key, text in texts.items() if text is not None}
+        return cls(meta=Meta.from_json(item), type=item.get("type", "Opaque"), data=data)
 
 
 class ServiceAccountView(Strict):
@@ -91,7 +88,11 @@ class ChartView(Strict):
 
 
 class JobView(Strict):
-    """A Job: done, given up, or still trying."""
+    """A Job: done, given up, or still trying.
+
+    `config_hash` is the release's label of that name: the annotation is `SHA256=<64 digits>`, a
+    label holds the first 63 of them (helm-controller v0.17, chart.go).
+    """
 
     meta: Meta
     complete: bool
@@ -104,14 +105,14 @@ class JobView(Strict):
         """Read a Job of the helm-controller; its hash is on the pod template."""
         status = item.get("status") or {}
         template = ((item.get("spec") or {}).get("template") or {}).get("metadata") or {}
-        marks = {**Meta.from_json(item).annotations, **(template.get("annotations") or {})}
+        mark = (template.get("annotations") or {}).get("helmcharts.helm.cattle.io/configHash")
         return cls(
             meta=Meta.from_json(item),
             complete=_condition(status, "Complete") is not None
             or (status.get("succeeded") or 0) > 0,
             failed=_condition(status, "Failed"),
             attempts_failed=status.get("failed") or 0,
-            config_hash=marks.get("helmcharts.helm.cattle.io/configHash"),
+            config_hash=mark.partition("=")[2][:63] if mark else None,
         )
 
 

@@ -51,6 +51,7 @@ class _Watch:
         self._session = session
         self._broken_since = 0.0
         self._azure_at = float("-inf")
+        self._job_failures, self._job_words = 0, ""
         self._azure = {"connection_state": "Offline", "activation": "Inactive"}
 
     def look(self) -> tuple[SiteEndpoint | None, str]:
@@ -83,7 +84,7 @@ class _Watch:
             job = cluster.find_job(chart.namespace, found.job_name)
         seen = Snapshot(chart=found, job=job, **self._azure)
         if job is None or not job.complete:
-            return seen.model_copy(update={"job_words": self._job_words(job)})
+            return seen.model_copy(update=self._job_attempts(job))
         releases = cluster.list_releases(chart.namespace, chart.release)
         deployments = cluster.list_deployments(chart.namespace)
         mine = [item for item in deployments if belongs_to(chart, item.meta)]
@@ -153,12 +154,19 @@ class _Watch:
     def _pod_words(self, pods: tuple[PodView, ...]) -> str:
         return "\n".join(filter(None, (self._log(pod) for pod in pods)))
 
-    def _job_words(self, job: JobView | None) -> str:
-        if job is None or not (job.attempts_failed or job.failed):
-            return ""
+    def _job_attempts(self, job: JobView | None) -> dict[str, int | str]:
+        """Return how often the job's pod has failed, and what it last said about it.
+
+        Kubernetes removes the pod with its log when the job gives up, so its words are kept.
+        """
+        if job is None:
+            return {}
         pods = self._session.cluster.list_pods(job.meta.namespace)
-        owned = [pod for pod in pods if pod.meta.labels.get("job-name") == job.meta.name]
-        return "\n".join(filter(None, (self._log(pod) for pod in owned[-1:])))
+        for pod in pods:
+            if pod.meta.labels.get("job-name") == job.meta.name and pod.restarts:
+                self._job_failures = max(self._job_failures, pod.restarts)
+                self._job_words = self._log(pod) or self._job_words
+        return {"job_attempts": self._job_failures, "job_words": self._job_words}
 
     def _log(self, pod: PodView) -> str:
         read = self._session.cluster.read_pod_log

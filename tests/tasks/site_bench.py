@@ -65,9 +65,11 @@ class SiteBench:
 
 
 @contextmanager
-def a_site_bench(folder: Path, *, sites: int = 1, site: int = 0) -> Iterator[SiteBench]:
+def a_site_bench(
+    folder: Path, *, sites: int = 1, site: int = 0, minute: float = 0.3
+) -> Iterator[SiteBench]:
     """Start a lab and grant one of its sites its access in Azure."""
-    with LabThread(folder=folder / "lab", sites=sites, minute=0.3) as lab:
+    with LabThread(folder=folder / "lab", sites=sites, minute=minute) as lab:
         fleet = parse_fleet((folder / "lab/fleet.yaml").read_text(), "fleet.yaml")
         chosen = fleet.sites[site].model_copy(update={"patience": PATIENCE})
         with a_registry_session(lab, fleet.registries[chosen.registry]) as cloud:

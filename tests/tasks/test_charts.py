@@ -156,14 +156,17 @@ def test_a_cluster_that_cannot_take_the_chart_is_refused_before_any_write(
     assert bench.writes() == []
 
 
-def test_a_chart_that_does_not_exist_is_told_in_the_jobs_own_words(bench: SiteBench) -> None:
-    chart = bench.site.chart.model_copy(update={"reference": "oci://mcr.microsoft.com/acr/nothing"})
-    session = bench.with_site(chart=chart)
-    deliver_connection_string.fn(session)
-    install_chart.fn(session)
-    with pytest.raises(ChartFailedError, match="gave up") as raised:
-        wait_until_online.fn(session)
-    assert "acr/nothing" in str(raised.value)
+@pytest.mark.slow
+def test_a_chart_that_does_not_exist_is_told_in_the_jobs_own_words(tmp_path: Path) -> None:
+    with a_site_bench(tmp_path, minute=1.5) as bench:
+        reference = "oci://mcr.microsoft.com/acr/nothing"
+        chart = bench.site.chart.model_copy(update={"reference": reference})
+        session = bench.with_site(chart=chart)
+        deliver_connection_string.fn(session)
+        install_chart.fn(session)
+        with pytest.raises(ChartFailedError, match="gave up") as raised:
+            wait_until_online.fn(session)
+        assert "acr/nothing" in str(raised.value)
 
 
 def test_a_site_that_needs_more_time_is_waiting_and_not_broken(bench: SiteBench) -> None:
