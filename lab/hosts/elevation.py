@@ -7,7 +7,7 @@ absent     not installed
 
 import asyncio
 import signal
-from typing import Any, Literal
+from typing import Literal
 
 from lab.hosts.arguments import Arguments, UsageError
 from lab.hosts.execution import Executor
@@ -112,9 +112,9 @@ class Sudo:
     async def _wait(self, call: ToolCall, command: Command) -> int:
         """Wait for the command; when sudo itself is killed, the command is told to end."""
         running = await self._executor.run(command, call.files)
-        either: list[asyncio.Future[Any]] = [running.status, call.gone]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not running.status.done():
+        try:
+            status = await asyncio.shield(running.status)
+        except asyncio.CancelledError:
             await self._executor.signal(running, signal.SIGTERM)
-        status = await asyncio.shield(running.status)
+            raise
         return status if status >= 0 else 128 - status

@@ -122,6 +122,8 @@ class Session:
         manifest, digest = await self._manifest(wanted)
         if manifest.get("mediaType") in _INDEXES or "manifests" in manifest:
             manifest, _ = await self._manifest(_for_this_platform(manifest))
+        if "config" not in manifest:
+            raise PullError(f"unsupported manifest {digest}: it has no config: not found")
         for descriptor in (manifest["config"], *manifest.get("layers", [])):
             await self._blob(descriptor["digest"])
         image_id = manifest["config"]["digest"]

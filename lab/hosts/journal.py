@@ -124,5 +124,6 @@ _VALUES = {
 _FLAGS = {
     "--no-pager": "--no-pager", "-q": "--quiet", "--quiet": "--quiet", "--utc": "--utc",
     "-r": "--reverse", "--reverse": "--reverse", "-b": "--boot", "--boot": "--boot",
-    "-x": "--catalog", "-a": "--all", "--all": "--all", "--no-hostname": "--no-hostname",
+    "-x": "--catalog", "-e": "--pager-end", "-a": "--all", "--all": "--all",
+    "--no-hostname": "--no-hostname",
 }  # fmt: skip

@@ -15,7 +15,7 @@ from lab.hosts.descriptors import readable
 
 @dataclass
 class ToolCall:
-    """One run of a stand-in program. `gone` is done when that program ended before its answer."""
+    """One run of a stand-in program; `files` are its standard input, output and errors."""
 
     tool: str
     arguments: list[str]
@@ -24,7 +24,6 @@ class ToolCall:
     folder: str
     umask: int
     files: list[int] = field(default_factory=list)
-    gone: asyncio.Future[None] = field(default_factory=asyncio.Future)
 
 
 @dataclass(frozen=True)
@@ -83,14 +82,25 @@ class StandIns:
         with connection, contextlib.suppress(ConnectionError):
             try:
                 call = ToolCall(**await _receive(connection, files), files=files)
-                watch = asyncio.create_task(_watch(connection, call.gone))
-                try:
-                    await _answer(connection, await self._handler(call))
-                finally:
-                    watch.cancel()
+                reply = await self._handle(connection, call)
+                if reply:
+                    await _answer(connection, reply)
             finally:
                 for file in files:
                     os.close(file)
+
+    async def _handle(self, connection: socket.socket, call: ToolCall) -> Reply | None:
+        """Return the handler's answer; when the program ends first, cancel the handler."""
+        handling = asyncio.ensure_future(self._handler(call))
+        watching = asyncio.create_task(_until_closed(connection))
+        try:
+            either: list[asyncio.Future[Any]] = [handling, watching]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            return await handling if handling.done() else None
+        finally:
+            watching.cancel()
+            handling.cancel()
+            await asyncio.wait([handling])
 
 
 async def _receive(connection: socket.socket, files: list[int]) -> dict[str, Any]:
@@ -109,11 +119,9 @@ async def _receive(connection: socket.socket, files: list[int]) -> dict[str, Any
     return message
 
 
-async def _watch(connection: socket.socket, gone: asyncio.Future[None]) -> None:
+async def _until_closed(connection: socket.socket) -> None:
     with contextlib.suppress(ConnectionError):
         await asyncio.get_running_loop().sock_recv(connection, 1)
-    if not gone.done():
-        gone.set_result(None)
 
 
 async def _answer(connection: socket.socket, reply: Reply) -> None:
