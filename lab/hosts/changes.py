@@ -28,17 +28,16 @@ class Changes:
     """Compares the watched part of a host's folder with what it was."""
 
     def __init__(self, root: Path, report: Report) -> None:
-        """Remember how `root` is now."""
+        """Watch `root` while commands run; `report` is told what they change."""
         self._root = root
         self._report = report
         self._seen: dict[str, _Print] = {}
         self._active = 0
-        self.forget()
 
     def begin(self) -> None:
         """A command starts. What changed while none was running is the test's own doing."""
         if not self._active:
-            self.forget()
+            self._seen = self._look()
         self._active += 1
 
     def end(self) -> None:
@@ -55,14 +54,13 @@ class Changes:
             elif before.get(path) != self._seen[path]:
                 self._report("write", path)
 
-    def forget(self) -> None:
-        """Take what is there now as known."""
-        self._seen = self._look()
-
     @contextmanager
     def own_writes(self, *prefixes: str) -> Iterator[None]:
         """Let the lab itself write below these paths of the host without a report."""
-        self.check() if self._active else self.forget()
+        if not self._active:
+            yield
+            return
+        self.check()
         try:
             yield
         finally:
