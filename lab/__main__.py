@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import resource
 import signal
 import sys
 import time
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _up(options: argparse.Namespace) -> int:
     started = time.monotonic()
+    _allow_many_files()
     world = World(
         options.dir,
         sites=options.sites,
@@ -76,6 +78,12 @@ async def _up(options: argparse.Namespace) -> int:
         _say("stopping")
         await world.stop()
     return 0
+
+
+def _allow_many_files() -> None:
+    """Use as many open files as the system allows: a site takes four, and more when it is busy."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _say(line: str) -> None:

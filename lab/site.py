@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -75,7 +75,8 @@ class SiteLab:
         self.hosts = {node.name: self._host(node) for node in plan.nodes}
         self._workloads: asyncio.Queue[tuple[Installation, bool]] = asyncio.Queue()
         self._service: tuple[str, str] | None = None
-        self._following: asyncio.Task[None] | None = None
+        self._started = AsyncExitStack()
+        self._started.push_async_callback(self.edge.close)
 
     @property
     def is_offline(self) -> bool:
@@ -107,19 +108,16 @@ class SiteLab:
         """Start the cluster, then the hosts whose K3s makes it answer."""
         self.cluster.on_workload(self._note_workload)
         await self.cluster.start()
-        await asyncio.gather(*(self._switch_on(node) for node in self.plan.nodes))
+        self._started.push_async_callback(self.cluster.stop)
+        for node in self.plan.nodes:
+            await self._switch_on(node)
         self._write_known_hosts()
-        self._following = asyncio.create_task(self._follow_workloads())
+        following = asyncio.create_task(self._follow_workloads())
+        self._started.push_async_callback(_end, following)
 
     async def stop(self) -> None:
-        """End everything of this site."""
-        if self._following is not None:
-            self._following.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._following
-        await asyncio.gather(*(host.stop() for host in self.hosts.values()))
-        await self.edge.close()
-        await self.cluster.stop()
+        """End what was started of this site, the last first."""
+        await self._started.aclose()
 
     def set_offline(self, offline: bool) -> None:
         """Cut or mend the link: no SSH and no sync while it is cut; the site works on."""
@@ -173,6 +171,7 @@ class SiteLab:
         if node.role == "server":
             host.write_kubeconfig(self.cluster.kubeconfig(f"https://127.0.0.1:{KUBERNETES_PORT}"))
         await host.start()
+        self._started.push_async_callback(host.stop)
         self._shared.ssh_ports.add(host.port)
         host.on_service(partial(self._service_changed, node))
 
@@ -209,7 +208,16 @@ class SiteLab:
         """Start and stop the registry as its pod does, one after the other."""
         while True:
             installation, running = await self._workloads.get()
-            if running:
-                await self.edge.start(installation, self.cluster.report_pod)
-            else:
+            if not running:
                 await self.edge.stop()
+                continue
+            try:
+                await self.edge.start(installation, self.cluster.report_pod)
+            except OSError as error:
+                self.cluster.report_pod(False, str(error))
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class World:
         self.clock = Clock(minute)
         self.latency = latency or Latency()
         self.sites: dict[str, SiteLab] = {}
+        self._started = AsyncExitStack()
         self._plans = plan_sites(sites)
         self._port, self._profile = port, profile
         self.stopping = asyncio.Event()
@@ -70,6 +72,7 @@ class World:
             hosts = sum(len(site.hosts) for site in self.sites.values())
             say(f"sites: {len(self.sites)} with {hosts} hosts")
             await self.control.start(self._port + 1 if self._port else 0)
+            self._started.push_async_callback(self.control.stop)
             self.info = self._describe()
             write_files(self.folder, self.info)
             self._slow_down()
@@ -79,10 +82,8 @@ class World:
             raise
 
     async def stop(self) -> None:
-        """End everything; the files stay."""
-        await self.control.stop()
-        await asyncio.gather(*(site.stop() for site in self.sites.values()))
-        await self.azure.stop()
+        """End everything that was started; the files stay."""
+        await self._started.aclose()
 
     def clear_faults(self) -> None:
         """Switch every fault off, but not the latency of the profile."""
@@ -105,6 +106,7 @@ class World:
             self.audit, self.faults, self.clock, self.authority, profile=self._profile
         )
         await self.azure.start(port=self._port)
+        self._started.push_async_callback(self.azure.stop)
         for name in dict.fromkeys(plan.registry for plan in self._plans):
             await self.azure.add_registry(name, RESOURCE_GROUP, repositories=REPOSITORIES)
 
@@ -120,8 +122,18 @@ class World:
             self._dial_cloud,
             set(),
         )
-        self.sites = {plan.name: SiteLab(plan, shared) for plan in self._plans}
-        await asyncio.gather(*(site.start() for site in self.sites.values()))
+        self._started.push_async_callback(self._stop_sites)
+        for plan in self._plans:
+            self.sites[plan.name] = SiteLab(plan, shared)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for site in self.sites.values():
+                    group.create_task(site.start())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _stop_sites(self) -> None:
+        await asyncio.gather(*(site.stop() for site in self.sites.values()))
 
     def _slow_down(self) -> None:
         if self.latency.arm_ms:
