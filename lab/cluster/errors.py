@@ -92,6 +92,19 @@ def conflict(kind: Kind, name: str, why: str) -> ApiError:
     return ApiError(409, "Conflict", message, _details(kind, name))
 
 
+def precondition_failed(kind: Kind, name: str, field: str, wanted: str, have: str) -> ApiError:
+    """Return the conflict of a delete that was meant for another uid or resourceVersion."""
+    label = {"uid": "UID", "resourceVersion": "ResourceVersion"}[field]
+    happened = {"uid": "deleted and then recreated", "resourceVersion": "modified"}[field]
+    message = (
+        f'Operation cannot be fulfilled on {kind.name} "{name}": the {label} in the precondition '
+        f"({wanted}) does not match the {label} in record ({have}). The object might have been "
+        f"{happened}"
+    )
+    details = {"name": name, "group": kind.group, "kind": kind.name}
+    return ApiError(409, "Conflict", message, {k: v for k, v in details.items() if v})
+
+
 def modified(kind: Kind, name: str) -> ApiError:
     """Return the conflict of a stale resourceVersion."""
     return conflict(

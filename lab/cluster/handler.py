@@ -75,10 +75,9 @@ class Handler:
         return Answer(body=found)
 
     def _openapi_answer(self, accept: str) -> Answer:
-        if "proto-openapi" in accept:
-            return Answer(
-                body=discovery.OPENAPI_V2_PROTOBUF, content_type=discovery.OPENAPI_V2_TYPE
-            )
+        for name in discovery.OPENAPI_V2_TYPES:
+            if name in accept:
+                return Answer(body=discovery.OPENAPI_V2_PROTOBUF, content_type=name)
         return Answer(body=discovery.openapi_v2(self._api.kinds))
 
     def _object_answer(self, request: Request, target: Target) -> Answer:

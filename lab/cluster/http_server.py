@@ -26,6 +26,7 @@ SERVER_NAMES = (
     "127.0.0.1",
     "10.43.0.1",
 )
+_LARGEST_BODY = 3 * 1024 * 1024
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 _contexts: "weakref.WeakKeyDictionary[Authority, ssl.SSLContext]" = weakref.WeakKeyDictionary()
 
@@ -84,8 +85,18 @@ class HttpServer:
         """Listen again."""
         if self._listener or not self._socket:
             return
-        self._server = web.Server(self._serve, access_log=None)
         loop = asyncio.get_running_loop()
+
+        def make_request(
+            message: Any, payload: Any, protocol: Any, writer: Any, task: Any
+        ) -> web.BaseRequest:
+            return web.BaseRequest(
+                message, payload, protocol, writer, task, loop, client_max_size=_LARGEST_BODY
+            )
+
+        self._server = web.Server(
+            self._serve, request_factory=make_request, handler_cancellation=True, access_log=None
+        )
         self._listener = await loop.create_server(
             self._server, sock=self._socket, ssl=self._context, backlog=128
         )

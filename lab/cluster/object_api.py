@@ -116,7 +116,12 @@ class ObjectApi:
         dry_run: bool = False,
     ) -> Object:
         """Patch an object: `edit` gets it and returns what it should be."""
-        new = edit(clone(self.read(kind, namespace, name)))
+        old = self.read(kind, namespace, name)
+        new = edit(clone(old))
+        uid = (new.get("metadata") or {}).get("uid", old["metadata"]["uid"])
+        if uid != old["metadata"]["uid"]:
+            error = errors.FieldError("metadata.uid", "field is immutable", f'"{uid}"')
+            raise errors.invalid(kind, name, [error])
         return self.replace(kind, namespace, name, new, status=status, dry_run=dry_run)
 
     def delete(
@@ -140,7 +145,7 @@ class ObjectApi:
         metadata = obj["metadata"]
         for field, wanted in (options.get("preconditions") or {}).items():
             if wanted and metadata[field] != wanted:
-                raise errors.conflict(kind, name, _precondition_text(field, wanted, metadata))
+                raise errors.precondition_failed(kind, name, field, wanted, metadata[field])
         held = self._finalizers_for(kind, metadata, options)
         ending = kind.name == "Pod" and _runs(obj) and options.get("gracePeriodSeconds") != 0
         if "deletionTimestamp" in metadata and (held or ending):
@@ -215,7 +220,8 @@ class ObjectApi:
             raise errors.modified(kind, name)
         uid = given.get("uid")
         if uid and uid != have["uid"]:
-            raise errors.conflict(kind, name, _precondition_text("uid", uid, have))
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
+            raise errors.conflict(kind, name, why + have["uid"])
 
     def _keep(self, kind: Kind, old: Object, new: Object) -> None:
         kept = {field: old["metadata"][field] for field in _KEPT if field in old["metadata"]}
@@ -260,11 +266,3 @@ class ObjectApi:
 def _runs(pod: Object) -> bool:
     finished = pod["status"].get("phase") in {"Succeeded", "Failed"}
     return bool(pod["spec"].get("nodeName")) and not finished
-
-
-def _precondition_text(field: str, wanted: str, have: Object) -> str:
-    label = {"uid": "UID", "resourceVersion": "ResourceVersion"}[field]
-    return (
-        f"Precondition failed: {label} in precondition: {wanted}, {label} in object meta: "
-        + str(have[field])
-    )

@@ -132,7 +132,7 @@ def _phase(pod: Object) -> str:
 
 def _exhausted(job: Object, active: list[Object], failed: int) -> bool:
     """Return whether the backoff limit is reached: restarts count for OnFailure, pods for Never."""
-    limit = job["spec"]["backoffLimit"]
+    limit: int = job["spec"]["backoffLimit"]
     if job["spec"]["template"]["spec"]["restartPolicy"] == "Never":
         return failed > limit
     restarts: int = sum(

@@ -180,7 +180,8 @@ class Pods:
             await self._api.update_status(pod | {"status": status})
 
     def _status(self, pod: Object, container: Container) -> Object:
-        now, status = self._clock.now(), clone(pod["status"])
+        status: Object = clone(pod["status"])
+        now = self._clock.now()
         phases = {Phase.CREATING: "Pending", Phase.DONE: "Succeeded", Phase.DEAD: "Failed"}
         status["phase"] = phases.get(container.phase, "Running")
         status["containerStatuses"] = [container.status()]
