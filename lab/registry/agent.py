@@ -156,6 +156,7 @@ class Agent:
             if fault.kind == "latency":
                 await asyncio.sleep(fault.seconds)
         try:
+            self._send_pushed()
             view = self._parent.sync_view(self.name)
             self._volume.settings = view.settings
             self._volume.tokens = dict(view.tokens)
@@ -167,6 +168,16 @@ class Agent:
             self._volume.last_sync = self._around.clock.now()
             self._recovering_until = None
             self._heartbeat(self._volume.last_sync)
+
+    def _send_pushed(self) -> None:
+        """Send what clients pushed here; what may not be sent is lost at this sync."""
+        volume = self._volume
+        while volume.outbox:
+            pushed = volume.outbox[0]
+            refusal = self._parent.put_image(self.name, pushed)
+            if refusal is not None:
+                self._around.say(f"Could not send {pushed.repository}: {refusal}")
+            del volume.outbox[0]
 
     async def _copy_repositories(self, view: SyncView) -> bool:
         """Copy what differs, each visible only when it is whole; False when the link went."""
@@ -181,7 +192,8 @@ class Agent:
             await asyncio.sleep(pause)
             if not self._around.has_link():
                 return False
-            volume.repositories[name] = source
+            if not any(pushed.repository == name for pushed in volume.outbox):
+                volume.repositories[name] = source
         return True
 
     def _is_hit(self, operation: str, kind: str = "skip") -> bool:

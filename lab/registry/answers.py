@@ -43,6 +43,11 @@ def json_answer(body: Mapping[str, Any]) -> web.Response:
     return web.json_response(body, headers=_VERSION)
 
 
+def empty_answer(status: int, headers: Mapping[str, str]) -> web.Response:
+    """Answer with headers alone."""
+    return web.Response(status=status, headers={**_VERSION, **headers})
+
+
 def content_answer(body: bytes, media_type: str, digest: str) -> web.Response:
     """Answer with a manifest or a blob; aiohttp leaves the body out for HEAD."""
     headers = {"Content-Type": media_type, "Docker-Content-Digest": digest, "ETag": f'"{digest}"'}

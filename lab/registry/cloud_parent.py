@@ -1,11 +1,23 @@
 """A registry of the lab's Azure, seen as the parent of connected registries."""
 
+from datetime import UTC, datetime
+
 from lab.azure import ClientToken as CloudToken
 from lab.azure import RegistryLab
+from lab.azure import SyncView as CloudView
 from lab.azure.errors import ArmError
-from lab.azure.rules import parse_duration
+from lab.azure.images import Manifest as CloudManifest
+from lab.azure.images import RepositoryContent
+from lab.azure.rules import allows, parse_duration
 from lab.registry.parent import AlreadyActivatedError, GoneError, Report, SyncView
-from lab.registry.volume import ClientToken, Manifest, Password, Repository, Settings
+from lab.registry.volume import (
+    ClientToken,
+    Manifest,
+    Password,
+    Pushed,
+    Repository,
+    Settings,
+)
 
 
 class CloudParent:
@@ -39,10 +51,7 @@ class CloudParent:
 
     def sync_view(self, connected_registry: str) -> SyncView:
         """Return settings, repositories and client tokens; raises GoneError."""
-        try:
-            view = self._registry.sync_view(connected_registry)
-        except ArmError as error:
-            raise GoneError(connected_registry) from error
+        view = self._view(connected_registry)
         settings = Settings(
             mode=view.mode,
             schedule=view.schedule,
@@ -52,6 +61,23 @@ class CloudParent:
         )
         tokens = {token.name.lower(): _token(token) for token in view.clients}
         return SyncView(settings, view.repositories, tokens)
+
+    def put_image(self, connected_registry: str, pushed: Pushed) -> str | None:
+        """Take over what a site's client pushed, or return why not; raises GoneError."""
+        actions = list(self._view(connected_registry).actions)
+        if not allows(actions, pushed.repository, "content/write"):
+            return "Insufficient scopes to perform the operation"
+        manifest, now = pushed.manifest, datetime.now(UTC)
+        content = self._registry.repositories.setdefault(
+            pushed.repository, RepositoryContent(pushed.repository, now)
+        )
+        content.blobs.update(pushed.blobs)
+        content.manifests[pushed.digest] = CloudManifest(
+            pushed.digest, manifest.media_type, manifest.content, len(manifest.content), now
+        )
+        if pushed.tag is not None:
+            content.tags[pushed.tag] = pushed.digest
+        return None
 
     def content(self, repository: str) -> Repository:
         """Return a repository's tags, manifests and blobs; raises GoneError."""
@@ -74,6 +100,12 @@ class CloudParent:
             report.host,
             list(report.status_details),
         )
+
+    def _view(self, connected_registry: str) -> CloudView:
+        try:
+            return self._registry.sync_view(connected_registry)
+        except ArmError as error:
+            raise GoneError(connected_registry) from error
 
 
 def _token(token: CloudToken) -> ClientToken:

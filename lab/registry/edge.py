@@ -176,7 +176,10 @@ class EdgeRegistry:
 
     async def _listen(self, volume: Volume, installation: Installation) -> None:
         server = RegistryServer(
-            volume, self._clock, scheme="http" if installation.http_enabled else "https"
+            volume,
+            self._clock,
+            scheme="http" if installation.http_enabled else "https",
+            note_push=lambda image: self._audit.write("registry", self._site, "push", image),
         )
         middlewares = [errors_as_answers, faults_middleware(self._faults, self._site)]
         application = web.Application(middlewares=middlewares)

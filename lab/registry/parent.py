@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from lab.registry.volume import ClientToken, Repository, Settings
+from lab.registry.volume import ClientToken, Pushed, Repository, Settings
 
 
 class GoneError(Exception):
@@ -42,6 +42,9 @@ class Parent(Protocol):
 
     def sync_view(self, connected_registry: str) -> SyncView:
         """Return settings, repositories and client tokens by lower-case name; raises GoneError."""
+
+    def put_image(self, connected_registry: str, pushed: Pushed) -> str | None:
+        """Take over what a site's client pushed, or return why not; raises GoneError."""
 
     def content(self, repository: str) -> Repository:
         """Return a repository's tags, manifests and blobs; raises GoneError."""

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -10,10 +11,10 @@ from lab.clock import Clock
 from lab.registry import bearer
 from lab.registry.access import Access, grant, may_list, parse_scopes
 from lab.registry.answers import ApiError, content_answer, json_answer, page_answer
+from lab.registry.pushes import Pushes
 from lab.registry.volume import ClientToken, Manifest, Repository, Volume
 
 REALM = "/acr/oauth2/token"
-_READ_ONLY = "This operation is not allowed on this registry."
 _NO_SCOPE = "Insufficient scopes to perform the operation"
 _NO_LOGIN = "authentication required"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -22,16 +23,25 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 class RegistryServer:
     """Answers /v2/ and the token endpoint out of one volume."""
 
-    def __init__(self, volume: Volume, clock: Clock, *, scheme: str) -> None:
-        """Serve `volume`; `scheme` (http or https) is what the challenge's realm starts with."""
+    def __init__(
+        self, volume: Volume, clock: Clock, *, scheme: str, note_push: Callable[[str], None]
+    ) -> None:
+        """Serve `volume`.
+
+        Args:
+            volume: What is served.
+            clock: Tells when passwords and tokens expire.
+            scheme: What the challenge's realm starts with, http or https.
+            note_push: Hears `repository:tag` of every image that a client pushed.
+        """
         self._volume = volume
         self._clock = clock
         self._scheme = scheme
+        self._note_push = note_push
 
     def routes(self) -> list[web.RouteDef]:
         """Return what is served; a POST to the token endpoint gets 405, so clients use GET."""
-        writes = ("POST", "PUT", "PATCH", "DELETE")
-        refused = r"/v2/{name:.+}/{rest:(?:manifests|blobs)/.*}"
+        pushes = Pushes(self._volume, self._bearer, self._authorize, self._note_push)
         return [
             web.get(REALM, self._issue_token),
             web.get("/v2/", self._base),
@@ -39,7 +49,7 @@ class RegistryServer:
             web.get("/v2/{name:.+}/tags/list", self._tags),
             web.get("/v2/{name:.+}/manifests/{reference}", self._manifest),
             web.get("/v2/{name:.+}/blobs/{digest}", self._blob),
-            *(web.route(method, refused, self._refuse_write) for method in writes),
+            *pushes.routes(),
         ]
 
     async def _issue_token(self, request: web.Request) -> web.Response:
@@ -91,13 +101,6 @@ class RegistryServer:
         if digest not in repository.blobs:
             raise ApiError(404, "BLOB_UNKNOWN", "blob unknown to registry", {"Digest": digest})
         return content_answer(repository.blobs[digest], "application/octet-stream", digest)
-
-    async def _refuse_write(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        self._bearer(request, Access("repository", name, frozenset({"pull", "push"})))
-        if self._volume.settings.mode in ("ReadOnly", "Mirror"):
-            raise ApiError(405, "UNSUPPORTED", _READ_ONLY)
-        raise ApiError(501, "UNSUPPORTED", "The lab's edge registry does not take pushes.")
 
     def _readable(self, request: web.Request, verb: str) -> Repository:
         name = request.match_info["name"]

@@ -56,6 +56,17 @@ class Repository:
 
 
 @dataclass(frozen=True)
+class Pushed:
+    """An image that a client pushed here and that the parent does not have yet."""
+
+    repository: str
+    tag: str | None
+    digest: str
+    manifest: Manifest
+    blobs: dict[str, bytes]
+
+
+@dataclass(frozen=True)
 class Settings:
     """How the registry is configured in Azure, as last synced."""
 
@@ -68,13 +79,19 @@ class Settings:
 
 @dataclass
 class Volume:
-    """The persistent part of one installation; the same volume is the same instance."""
+    """The persistent part of one installation; the same volume is the same instance.
+
+    `staged` are blobs that clients uploaded and no manifest has named yet, `outbox` the images
+    that the next sync sends to the parent.
+    """
 
     instance_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     signing_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     activated: bool = False
     tokens: dict[str, ClientToken] = field(default_factory=dict)
     repositories: dict[str, Repository] = field(default_factory=dict)
+    staged: dict[str, bytes] = field(default_factory=dict)
+    outbox: list[Pushed] = field(default_factory=list)
     settings: Settings = Settings()
     last_sync: datetime | None = None
     silent_since: datetime | None = None

@@ -78,6 +78,7 @@ class PaperParent:
     active: str | None = None
     reports: list = field(default_factory=list)
     resync: bool = False
+    takes_pushes: bool = True
 
     def check_sync_token(self, connected_registry, token, password):
         known = (connected_registry, token) == ("oslo", "oslo-sync")
@@ -100,6 +101,17 @@ class PaperParent:
 
     def content(self, repository):
         return self.repositories[repository]
+
+    def put_image(self, connected_registry, pushed):
+        if not self.takes_pushes:
+            return "Insufficient scopes to perform the operation"
+        known = self.repositories.get(pushed.repository, Repository({}, {}, {}))
+        self.repositories[pushed.repository] = Repository(
+            {**known.tags, pushed.tag: pushed.digest},
+            {**known.manifests, pushed.digest: pushed.manifest},
+            {**known.blobs, **pushed.blobs},
+        )
+        return None
 
     def report(self, connected_registry, report):
         self.reports.append(report)
