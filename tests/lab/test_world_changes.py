@@ -1,5 +1,6 @@
 """What happens at a site when somebody changes something."""
 
+import httpx
 import paramiko
 import pytest
 
@@ -62,6 +63,24 @@ def test_a_new_volume_is_a_new_instance_that_waits_for_deactivation(lab):
         wait(lambda: "ALREADY_ACTIVATED" in " ".join(edge(lab).log), why=edge(lab).log)
         azure.call("POST", "connectedRegistries/oslo01/deactivate")
         wait(lambda: azure.read("oslo01")["connectionState"] == "Online")
+
+
+def test_a_push_to_a_read_write_site_reaches_the_cloud(lab):
+    with arm(lab.info) as azure, kubernetes(site_of(lab)) as api:
+        install_chart(api, azure.connected_registry("oslo01", ["vessel/logs"], "ReadWrite"))
+        password = azure.password("oslo01-client")
+    wait(lambda: "oslo01-client" in edge(lab).state["tokens"])
+    endpoint, scope = site_of(lab)["registry_endpoint"], "repository:vessel/logs:pull,push"
+    token = docker_token(endpoint, "oslo01-client", password, scope).json()["access_token"]
+    answer = httpx.put(
+        f"{endpoint}/v2/vessel/logs/manifests/today",
+        content=b'{"layers": []}',
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    assert answer.status_code == 201, answer.text
+    cloud = lab.world.azure.registry(lab.info["registries"][0]["name"])
+    wait(lambda: "vessel/logs" in cloud.repositories)
+    assert list(cloud.repositories["vessel/logs"].tags) == ["today"]
 
 
 def test_a_new_sync_password_needs_the_chart_to_be_upgraded(lab):

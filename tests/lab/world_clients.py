@@ -77,14 +77,15 @@ class Arm:
         )
         return next(one["value"] for one in answer["passwords"] if one["name"] == slot)
 
-    def connected_registry(self, name, repositories):
+    def connected_registry(self, name, repositories, mode="ReadOnly"):
         """Make sync token, client token and connected registry; return its connection string."""
-        actions = [f"repositories/{one}/{verb}" for one in repositories for verb in READ]
+        verbs = READ if mode == "ReadOnly" else (*READ, "content/write")
+        actions = [f"repositories/{one}/{verb}" for one in repositories for verb in verbs]
         self.token(f"{name}-sync", [*actions, *(f"gateway/{name}/{a}" for a in SITE_ACTIONS)])
         self.token(f"{name}-client", actions)
         sync = {"tokenId": f"{self.id}/tokens/{name}-sync", "messageTtl": "P2D"}
         properties = {
-            "mode": "ReadOnly",
+            "mode": mode,
             "parent": {"syncProperties": sync},
             "clientTokenIds": [f"{self.id}/tokens/{name}-client"],
         }
