@@ -41,6 +41,10 @@ class AzureBusyError(TemporaryError):
     """Wait: Azure was busy, throttled us or lost an answer; the step reads again and goes on."""
 
 
+class PrefectBusyError(TemporaryError):
+    """Wait, or look at the Prefect server: it gave no slot for a call in time."""
+
+
 class AccessDeniedError(FleetError):
     """Assign the named role: Azure knows who we are and does not let us do this."""
 

@@ -159,7 +159,6 @@ def test_the_steps_run_as_tasks_with_names_in_the_operators_words(
             )
         )
     assert limit.limit == session.registry.max_concurrent_calls
-    assert limit.active_slots == 0
     assert {
         "check registry acrnorthsea",
         "list repositories of acrnorthsea",
