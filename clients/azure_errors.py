@@ -47,7 +47,8 @@ class Request:
     """What is being done, for the text of an error.
 
     `what` is a verb and an object, `scope` the resource ID at which a role would have to be
-    assigned, `roles` what to assign, `secret` whether an answer may hold a password.
+    assigned, `roles` what to assign, `secret` whether an answer may hold a password, `is_catalog`
+    whether the registry itself is asked, which answers 401 to a login that lacks a role.
     """
 
     what: str
@@ -56,6 +57,7 @@ class Request:
     roles: str = f"the role `{CONTROL_ROLE}`"
     secret: bool = False
     is_registry: bool = False
+    is_catalog: bool = False
 
 
 @contextmanager
@@ -136,6 +138,8 @@ def _login_error(error: ClientAuthenticationError, request: Request) -> FleetErr
         return AzureBusyError(f"could not {request.what}: the Azure login cannot be reached")
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return _untrusted(request)
+    if request.is_catalog and status == 401:
+        return _denied(request, _quote(error, request))
     first_line = str(error.message).strip().splitlines()[0][:_QUOTED]
     return LoginFailedError(
         f"could not {request.what}: the Azure login failed: {first_line}. Check the Azure login"
@@ -186,4 +190,13 @@ def _quote(error: HttpResponseError, request: Request) -> str:
         body = json.loads(error.response.text()) if error.response is not None else None
     except (ValueError, AttributeError):
         body = None
-    return body[:_QUOTED] if isinstance(body, str) and body else str(error.reason or "no reason")
+    return (_words(body) or str(error.reason or "no reason"))[:_QUOTED]
+
+
+def _words(body: object) -> str:
+    """Return what a bare string says, or the first error of a registry's data plane."""
+    if isinstance(body, str):
+        return body
+    errors = body.get("errors") if isinstance(body, dict) else None
+    first = errors[0] if isinstance(errors, list) and errors else None
+    return f"{first.get('code')}: {first.get('message')}" if isinstance(first, dict) else ""

@@ -100,4 +100,4 @@ class RegistryCatalog:
 
     def _request(self, what: str) -> Request:
         name = self.registry.name
-        return Request(f"{what} in {name}", name, f"registry {name}", roles=_ROLES)
+        return Request(f"{what} in {name}", name, f"registry {name}", roles=_ROLES, is_catalog=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.errors import AccessDeniedError, AzureBusyError
+from fleet.errors import AccessDeniedError, AzureBusyError, LoginFailedError
 from tests.azure_lab_fixture import AzureThread, azure_thread
 
 pytestmark = pytest.mark.lab
@@ -43,15 +43,27 @@ def test_what_is_not_there_is_none(azure: AzureThread) -> None:
     assert session.catalog.find_digest("vessel/nothing", "1") is None
 
 
-def test_a_forbidden_catalog_names_the_roles_of_both_modes(azure: AzureThread) -> None:
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_forbidden_catalog_names_the_roles_of_both_modes(azure: AzureThread, status: int) -> None:
     session = azure.session(azure.add_registry())
-    azure.faults.add(part="azure", kind="status", match="GET /acr/v1/_catalog", status=403)
+    azure.faults.add(part="azure", kind="status", match="GET /acr/v1/_catalog", status=status)
     with pytest.raises(AccessDeniedError) as caught:
         session.catalog.list_repositories()
     text = str(caught.value)
     assert "`AcrPull`" in text
     assert "`Container Registry Repository Catalog Lister`" in text
     assert "registry acrnorthsea" in text
+    assert "The request failed, as ordered." in text
+
+
+def test_a_catalog_that_does_not_know_the_login_is_not_taken_for_a_missing_role(
+    azure: AzureThread,
+) -> None:
+    login = azure.login(client_secret="canary-not-the-secret")
+    session = azure.session(azure.add_registry(), login=login)
+    session.catalog._find_login_server = lambda: azure.state().login_server
+    with pytest.raises(LoginFailedError, match="AADSTS7000215"):
+        session.catalog.list_repositories()
 
 
 def test_throttling_in_the_middle_of_the_pages_is_waited_out(azure: AzureThread) -> None:
