@@ -25,7 +25,7 @@ from tasks.waiting import pause, wait_for
 if TYPE_CHECKING:
     from tasks.sessions import SiteSession
 
-_EVERY_SECONDS = 1.0
+_EVERY_SECONDS = 0.5
 _LOG_LINES = 30
 _PATIENCE_OF_A_STEP = timedelta(minutes=2)
 T = TypeVar("T")
@@ -184,4 +184,4 @@ def _insist(step: Callable[[], T]) -> T:
             if time.monotonic() > end:
                 raise
             say(f"trying again: {error}")
-            pause(2 * _EVERY_SECONDS)
+            pause(4 * _EVERY_SECONDS)
