@@ -12,7 +12,7 @@ from clients.registry_access import RegistryAccess
 from clients.registry_catalog import RegistryCatalog
 from fleet.fleet_file import parse_fleet
 from fleet.outcomes import SiteEndpoint
-from fleet.sites import Patience, Site
+from fleet.sites import AcrRegistry, Fleet, Patience, Site
 from fleet.verification import ProbeImage
 from lab.thread import LabThread
 from tasks.access import grant_client_access, grant_sync_access
@@ -64,25 +64,41 @@ class SiteBench:
         return ProbeImage(repository=repository, tag=tag, digest=str(digest))
 
 
+@dataclass
+class LabSites:
+    """A running lab whose sites are handed out one after the other, so that tests can share it."""
+
+    lab: LabThread
+    fleet: Fleet
+    cloud: RegistrySession
+    handed_out: int = 0
+
+    @contextmanager
+    def next_site(self) -> Iterator[SiteBench]:
+        """Grant the next site its access in Azure and open it."""
+        self.handed_out += 1
+        site = self.fleet.sites[self.handed_out - 1].model_copy(update={"patience": PATIENCE})
+        grant_sync_access(self.cloud.access, site, REPOSITORIES)
+        grant_client_access(self.cloud.access, site, REPOSITORIES)
+        with open_site(site, self.cloud) as session:
+            bench = SiteBench(self.lab, site, self.cloud, session)
+            bench.writes()
+            yield bench
+        self.lab.call(self.lab.world.clear_faults)
+
+
 @contextmanager
-def a_site_bench(
-    folder: Path, *, sites: int = 1, site: int = 0, minute: float = 0.3
-) -> Iterator[SiteBench]:
-    """Start a lab and grant one of its sites its access in Azure."""
+def lab_sites(folder: Path, *, sites: int, minute: float = 0.3) -> Iterator[LabSites]:
+    """Start a lab; a lab minute lasts `minute` seconds."""
     with LabThread(folder=folder / "lab", sites=sites, minute=minute) as lab:
         fleet = parse_fleet((folder / "lab/fleet.yaml").read_text(), "fleet.yaml")
-        chosen = fleet.sites[site].model_copy(update={"patience": PATIENCE})
-        with a_registry_session(lab, fleet.registries[chosen.registry]) as cloud:
-            grant_sync_access(cloud.access, chosen, REPOSITORIES)
-            grant_client_access(cloud.access, chosen, REPOSITORIES)
-            with open_site(chosen, cloud) as session:
-                bench = SiteBench(lab, chosen, cloud, session)
-                bench.writes()
-                yield bench
+        registry = fleet.registries[fleet.sites[0].registry]
+        with a_registry_session(lab, registry) as cloud:
+            yield LabSites(lab, fleet, cloud)
 
 
 @contextmanager
-def a_registry_session(lab: LabThread, registry: Any) -> Iterator[RegistrySession]:
+def a_registry_session(lab: LabThread, registry: AcrRegistry) -> Iterator[RegistrySession]:
     azure = lab.info["azure"]
     login = AzureLogin(
         kind="service principal with secret",

@@ -23,15 +23,21 @@ from tasks.charts import (
     install_chart,
     wait_until_online,
 )
-from tests.tasks.site_bench import SiteBench, a_site_bench
+from tests.tasks.site_bench import LabSites, SiteBench, lab_sites
 
 pytestmark = [pytest.mark.lab, pytest.mark.flow, pytest.mark.usefixtures("prefect_harness")]
 NAMESPACE, SECRET = "connected-registry", "connected-registry-connection"
 
 
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabSites]:
+    with lab_sites(tmp_path_factory.mktemp("charts"), sites=12) as sites:
+        yield sites
+
+
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[SiteBench]:
-    with a_site_bench(tmp_path) as bench:
+def bench(sites: LabSites) -> Iterator[SiteBench]:
+    with sites.next_site() as bench:
         yield bench
 
 
@@ -158,7 +164,7 @@ def test_a_cluster_that_cannot_take_the_chart_is_refused_before_any_write(
 
 @pytest.mark.slow
 def test_a_chart_that_does_not_exist_is_told_in_the_jobs_own_words(tmp_path: Path) -> None:
-    with a_site_bench(tmp_path, minute=1.5) as bench:
+    with lab_sites(tmp_path, sites=1, minute=1.5) as sites, sites.next_site() as bench:
         reference = "oci://mcr.microsoft.com/acr/nothing"
         chart = bench.site.chart.model_copy(update={"reference": reference})
         session = bench.with_site(chart=chart)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,15 +18,21 @@ from fleet.outcomes import Action, SiteEndpoint
 from fleet.sites import PullSecrets
 from tasks.pull_secrets import deliver_pull_secrets
 from tasks.sessions import SiteSession
-from tests.tasks.site_bench import REPOSITORIES, SiteBench, a_site_bench
+from tests.tasks.site_bench import REPOSITORIES, LabSites, SiteBench, lab_sites
 
 pytestmark = [pytest.mark.lab, pytest.mark.flow, pytest.mark.usefixtures("prefect_harness")]
 NAMESPACE, STAGING = "connected-registry", "acrfleet-client-password"
 
 
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabSites]:
+    with lab_sites(tmp_path_factory.mktemp("pull-secrets"), sites=14) as sites:
+        yield sites
+
+
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[SiteBench]:
-    with a_site_bench(tmp_path) as bench:
+def bench(sites: LabSites) -> Iterator[SiteBench]:
+    with sites.next_site() as bench:
         yield bench
 
 
