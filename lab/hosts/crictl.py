@@ -118,7 +118,7 @@ class Crictl:
 
         known = set(self._puller.images.values())
         try:
-            image = await self._puller.pull(name, self._node.certs_folder, credentials_for)
+            image = await self._puller.pull(name, self._node.sources, credentials_for)
         except PullError as error:
             return _pull_failed(name, error, self._clock.now())
         if image not in known:

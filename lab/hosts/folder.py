@@ -67,6 +67,7 @@ def make_host(root: Path, *, name: str, role: str, user: str, namespace: bool) -
     (root / "tmp").chmod(0o1777)
     (root / "var/tmp").chmod(0o1777)
     (root / "root").chmod(0o700)
+    _make_unreadable(root.parent / "nobodys")
     home = root / "home" / user
     home.mkdir(exist_ok=True, mode=0o755)
     if os.geteuid() == 0:
@@ -74,6 +75,14 @@ def make_host(root: Path, *, name: str, role: str, user: str, namespace: bool) -
     _write_stand_ins(root, namespace=namespace)
     if role in ("server", "agent"):
         _write_k3s(root, role)
+
+
+def _make_unreadable(folder: Path) -> None:
+    """Make a file and a folder that nobody may read; see `lab.hosts.shells`."""
+    if not folder.exists():
+        folder.mkdir()
+        (folder / "file").touch(mode=0)
+        (folder / "folder").mkdir(mode=0)
 
 
 def _etc(name: str, user: str) -> dict[str, str]:

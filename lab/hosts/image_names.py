@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_LOCAL = ("localhost", "127.0.0.1", "::1")
-
 
 class PullError(Exception):
     """The image could not be pulled; `is_not_found` is gRPC's NotFound."""
@@ -95,23 +93,27 @@ class Credentials:
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
-def sources(certs_folder: Path, host: str) -> list[Source]:
+def sources(certs_folder: Path, host: str, *, falls_back: bool = True) -> list[Source]:
     """Return where to pull a host's images from, in containerd's order.
+
+    Args:
+        certs_folder: containerd's certs.d.
+        host: The image's host and port.
+        falls_back: Whether the host itself comes last where its file names no server.
 
     Raises:
         PullError: The host's hosts.toml cannot be read.
     """
-    local = host.rsplit(":", 1)[0].strip("[]") in _LOCAL and ":" in host
     own = "registry-1.docker.io" if host == "docker.io" else host
-    default = Source(f"{'http' if local else 'https'}://{own}/v2", is_default=True)
+    default = Source(f"https://{own}/v2", is_default=True)
     for name in (host.replace(":", "_") + "_" if ":" in host else host, host, "_default"):
         path = certs_folder / name / "hosts.toml"
         if path.is_file():
-            return _read_sources(path.read_text(), default)
+            return _read_sources(path.read_text(), default if falls_back else None)
     return [default]
 
 
-def _read_sources(text: str, default: Source) -> list[Source]:
+def _read_sources(text: str, default: Source | None) -> list[Source]:
     try:
         content: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -121,7 +123,7 @@ def _read_sources(text: str, default: Source) -> list[Source]:
         for url, entry in content.get("host", {}).items()
     ]
     if "server" not in content:
-        return [*found, default]
+        return [*found, default] if default else found
     server = Source(_with_api(content["server"], content), content.get("rewrite", {}), True)
     return [*found, server]
 

@@ -9,12 +9,11 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from lab.hosts.http_exchange import Answer, ExchangeError, Network
-from lab.hosts.image_names import Credentials, Image, PullError, Reference, Source, sources
+from lab.hosts.image_names import Credentials, Image, PullError, Reference, Source
 
 _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -44,14 +43,14 @@ class ImagePuller:
     async def pull(
         self,
         name: str,
-        certs_folder: Path,
+        sources_for: Callable[[str], list[Source]],
         credentials_for: Callable[[str], Credentials | None],
     ) -> Image:
         """Pull an image and add it to the node.
 
         Args:
             name: The image's name as a pod would write it.
-            certs_folder: containerd's certs.d.
+            sources_for: Gives the endpoints for an image's host, in order.
             credentials_for: Gives the credentials for an endpoint's host.
 
         Raises:
@@ -60,7 +59,7 @@ class ImagePuller:
         reference = Reference.parse(name)
         failed = f'failed to pull and unpack image "{reference}": '
         try:
-            image = await self._try_sources(reference, certs_folder, credentials_for)
+            image = await self._try_sources(reference, sources_for, credentials_for)
         except PullError as error:
             text = f'{failed}failed to resolve reference "{reference}": {error}'
             raise PullError(text, is_not_found=error.is_not_found) from None
@@ -70,11 +69,11 @@ class ImagePuller:
     async def _try_sources(
         self,
         reference: Reference,
-        certs_folder: Path,
+        sources_for: Callable[[str], list[Source]],
         credentials_for: Callable[[str], Credentials | None],
     ) -> Image:
         problem = PullError("no endpoint")
-        for source in sources(certs_folder, reference.host):
+        for source in sources_for(reference.host):
             host = urlsplit(source.url).netloc
             session = Session(self._network, source, reference, credentials_for(host))
             try:

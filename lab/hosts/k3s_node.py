@@ -12,6 +12,7 @@ import yaml
 from lab.faults import Fault
 from lab.hosts.changes import Changes
 from lab.hosts.folder import resolve
+from lab.hosts.image_names import Source, sources
 from lab.hosts.k3s_service import FatalError
 from lab.hosts.registries import (
     HEADER,
@@ -63,6 +64,15 @@ class K3sNode:
     def data_folder(self) -> Path:
         """Return K3s' data folder on this machine."""
         return resolve(self._root, self.configuration.data_folder)
+
+    def sources(self, host: str) -> list[Source]:
+        """Return where containerd pulls a host's images from now.
+
+        Raises:
+            PullError: The host's hosts.toml cannot be read.
+        """
+        falls_back = not self.configuration.no_default_endpoint
+        return sources(self.certs_folder, host, falls_back=falls_back)
 
     def start(self) -> list[Fault]:
         """Read the configuration and render containerd's files, as K3s does when it starts.

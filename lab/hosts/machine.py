@@ -139,6 +139,8 @@ def _probe(control: socket.socket, folder: Path) -> int:
         "root": str(folder / "root"),
         "mount_point": str(folder / "mnt"),
         "binds": borrowed(),
+        "protected": [],
+        "closed": [],
         "hostname": "probe",
         "argv": [python_in_host(), "-I", "-S", "-c", f"raise SystemExit({_PROBE_EXIT})"],
         "env": {},

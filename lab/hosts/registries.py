@@ -1,10 +1,13 @@
 """K3s' reading of registries.yaml and what it renders from it for containerd.
 
 Read as K3s does, from k3s pkg/agent/containerd/config.go and wharfie pkg/registries: non-strict
-(unknown keys are dropped), first errors fatal in go-yaml's words.
+(unknown keys are dropped), errors fatal in go-yaml's words. One difference: K3s and containerd
+speak plain http to a registry on localhost; here the default endpoint of every host is https, since
+the lab's cloud registries are TLS ports on 127.0.0.1 that stand for azurecr.io.
 """
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -101,7 +104,19 @@ def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
         line += 1
     where = f"line {line}: " if line else ""
     problem = error.problem or "could not be parsed"
+    for ours, theirs in _GO_WORDS:
+        problem = re.sub(ours, theirs, problem)
     return f"yaml: {where}{problem}"
+
+
+_GO_WORDS = (
+    ("not allowed here", "not allowed in this context"),
+    ("(found (?:character|unknown escape character)) '[^']*'", r"\1"),
+    ("expected <block end>, but found .*", "did not find expected key"),
+    ("expected ('.*' or '.*'), but got .*", r"did not find expected \1"),
+    ("expected the node content, but found .*", "did not find expected node content"),
+    ("found undefined alias ('.*')", r"unknown anchor \1 referenced"),
+)
 
 
 @dataclass(frozen=True)
@@ -139,9 +154,8 @@ def _default_endpoint(
     configured = host in registries.configs
     if host == "*" or (no_default and not configured):
         return None
-    url, override = normalize_endpoint(host)
-    tls = registries.configs.get(host, {}).get("tls") or {}
-    return Endpoint(url, tls=tls, override_path=override)
+    own = "registry-1.docker.io" if host == "docker.io" else host
+    return Endpoint(f"https://{own}/v2", tls=registries.configs.get(host, {}).get("tls") or {})
 
 
 def _endpoints(

@@ -19,6 +19,7 @@ from typing import ClassVar
 from lab.hosts.machine import borrowed, shadowed_programs, spawn_launcher, translate
 
 _RETRY = 0.005
+_PROTECTED = ("/etc", "/var/lib", "/usr/local")
 _KILLED = -9
 
 
@@ -100,6 +101,7 @@ class Shells:
         self, number: int, root: Path, hostname: str, command: Command
     ) -> dict[str, object]:
         namespace = self.mode == "namespace"
+        stands_in_for_user = namespace and command.uid != 0 and os.geteuid() != 0
         return {
             "id": number,
             "op": "run",
@@ -107,6 +109,9 @@ class Shells:
             "root": str(root),
             "mount_point": str(root.parent / "mnt"),
             "binds": _binds(root) if namespace else [],
+            "protected": _PROTECTED if stands_in_for_user else [],
+            "closed": _closed_paths(root) if stands_in_for_user else [],
+            "nobodys": str(root.parent / "nobodys"),
             "hostname": hostname,
             "argv": command.argv,
             "env": command.environment,
@@ -156,3 +161,20 @@ def _binds(root: Path) -> list[tuple[str, str, bool]]:
         (str(root / "usr/local"), "/usr/local", False),
         *((stand_in, program, True) for program in shadowed_programs()),
     ]
+
+
+def _closed_paths(root: Path) -> list[str]:
+    """Return what only root may read, for a lab that cannot give files to different users.
+
+    Without root there is one user behind all users of a host. So a command of the login user gets
+    these paths hidden behind something that nobody may read, and root's folders read-only.
+    """
+    found = ["/root"]
+    for folder in ("etc", "var/lib/rancher"):
+        for above, folders, files in os.walk(root / folder):
+            for name in (*files, *folders):
+                path = Path(above, name)
+                if not path.is_symlink() and not path.stat().st_mode & 0o005:
+                    found.append(f"/{path.relative_to(root)}")
+            folders[:] = [name for name in folders if Path(above, name).stat().st_mode & 0o001]
+    return found

@@ -144,8 +144,9 @@ def test_a_silent_port_never_greets(bench):
 def test_a_full_port_resets_the_connection(bench):
     host = bench.host()
     bench.faults.add(part="hosts", kind="refuse", match="connect", times=1)
-    with pytest.raises(ConnectionResetError):
-        socket.create_connection(("127.0.0.1", host.port), timeout=5).recv(1)
+    address = ("127.0.0.1", host.port)
+    with pytest.raises(ConnectionResetError), socket.create_connection(address, timeout=5) as line:
+        line.recv(1)
     assert bench.login(host).run("true").status == 0
 
 
