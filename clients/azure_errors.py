@@ -74,10 +74,7 @@ def translate(error: Exception, request: Request) -> FleetError:
     if isinstance(error, ClientAuthenticationError):
         return _login_error(error, request)
     if isinstance(error, DecodeError | JSONDecodeError | DeserializationError):
-        return AzureBusyError(
-            f"could not {request.what}: Azure's answer was not readable; what it did is looked up"
-            " on the next try"
-        )
+        return _unreadable(request)
     if isinstance(error, HttpResponseError):
         return _answer_error(error, request)
     return _network_error(error, request)
@@ -105,6 +102,8 @@ def _answer_error(error: HttpResponseError, request: Request) -> FleetError:
         return _denied(request, said)
     if status == 404:
         return _missing(error, request, said)
+    if status < 400 and code is None:
+        return _unreadable(request)
     lasting = code in _LASTING_CONFLICTS
     if status in {408, 429} or status >= 500 or (status == 409 and not lasting):
         return AzureBusyError(f"could not {request.what}: Azure is busy ({status}): {said}")
@@ -169,6 +168,13 @@ def _network_error(error: Exception, request: Request) -> FleetError:
             f"could not {request.what}: Azure cannot be reached; check the network"
         )
     return AzureBusyError(f"could not {request.what}: {type(error).__name__} in the Azure SDK")
+
+
+def _unreadable(request: Request) -> FleetError:
+    return AzureBusyError(
+        f"could not {request.what}: Azure's answer was not readable; what it did is looked up on"
+        " the next try"
+    )
 
 
 def _untrusted(request: Request) -> FleetError:
