@@ -1,4 +1,14 @@
-"""Edge hosts: SSH servers with real shells on real folders, and K3s as its operators know it."""
+"""Edge hosts: SSH servers with real shells on real folders, and K3s as its operators know it.
+
+`HostLab` is one host. Its commands run in `lab.hosts.launcher`, each inside the host's own root
+folder; programs that a laptop does not have (`sudo`, `systemctl`, `journalctl`, `k3s`) are
+stand-ins that ask the lab for their answers.
+
+Operations for faults of the part `hosts`, by who documents their kinds:
+    connect, auth, exec COMMAND, forward HOST:PORT    lab.hosts.ssh_server
+    k3s start                                         lab.hosts.k3s_service
+    pull IMAGE                                        lab.hosts.crictl
+"""
 
 from lab.hosts.host import HostLab
 

@@ -1,5 +1,6 @@
 """`k3s` and `crictl` on a host."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Awaitable, Callable
@@ -7,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from lab.clock import Clock
+from lab.faults import Fault
 from lab.hosts.arguments import Arguments, UsageError
 from lab.hosts.image_names import Credentials, Image, PullError
 from lab.hosts.image_pull import ImagePuller
@@ -41,22 +43,27 @@ _NOT_HERE = (
 class Crictl:
     """Answers `k3s` and its `crictl`."""
 
-    def __init__(
-        self,
-        version: str,
-        clock: Clock,
-        node: K3sNode,
-        puller: ImagePuller,
-        is_running: Callable[[], bool],
-        on_new_image: Callable[[str], None],
-    ) -> None:
-        """Serve one node; `on_new_image` hears of each image that the node did not have."""
+    def __init__(self, version: str, clock: Clock, node: K3sNode, puller: ImagePuller) -> None:
+        """Serve one node, whose containerd does not run yet.
+
+        Attributes to set: `take_faults` for the operation `pull IMAGE` (latency, hang) and
+        `on_new_image`, which hears of each image that the node did not have.
+        """
+        self.take_faults: Callable[[str], list[Fault]] = lambda _: []
+        self.on_new_image: Callable[[str], None] = lambda _: None
         self._version = version
         self._clock = clock
         self._node = node
         self._puller = puller
-        self._is_running = is_running
-        self._on_new_image = on_new_image
+        self._is_running = False
+        self._pulls: set[asyncio.Task[Image]] = set()
+
+    def set_running(self, running: bool) -> None:
+        """Follow K3s: its containerd answers while it runs; pulls under way end with it."""
+        self._is_running = running
+        if not running:
+            for pull in self._pulls:
+                pull.cancel()
 
     async def k3s(self, call: ToolCall) -> Reply:
         """Answer `k3s ...`."""
@@ -75,7 +82,7 @@ class Crictl:
                 return Reply(f"crictl version {self._version.replace('+', '-')}\n")
             if call.uid != 0 and not self._everyone_is_root(call):
                 return Reply(stderr=_NO_RIGHT.format(reason="permission denied"), exit=1)
-            if not self._is_running():
+            if not self._is_running:
                 return Reply(stderr=_NO_RIGHT.format(reason="connection refused"), exit=1)
             return await self._command(call, asked.words)
         except UsageError as error:
@@ -118,12 +125,35 @@ class Crictl:
 
         known = set(self._puller.images.values())
         try:
-            image = await self._puller.pull(name, self._node.sources, credentials_for)
+            image = await self._pull_while_running(name, credentials_for)
         except PullError as error:
             return _pull_failed(name, error, self._clock.now())
         if image not in known:
-            self._on_new_image(image.reference)
+            self.on_new_image(image.reference)
         return Reply(f"Image is up to date for {image.image_id}\n")
+
+    async def _pull_while_running(
+        self, name: str, credentials_for: Callable[[str], Credentials | None]
+    ) -> Image:
+        pull = asyncio.create_task(self._pull_with_faults(name, credentials_for))
+        self._pulls.add(pull)
+        try:
+            await asyncio.wait([pull])
+            if pull.cancelled():
+                raise PullError("error reading from server: EOF", code="Unavailable")
+            return await pull
+        finally:
+            self._pulls.discard(pull)
+            pull.cancel()
+
+    async def _pull_with_faults(
+        self, name: str, credentials_for: Callable[[str], Credentials | None]
+    ) -> Image:
+        for fault in self.take_faults(f"pull {name}"):
+            if fault.kind == "hang":
+                await asyncio.Event().wait()
+            await asyncio.sleep(fault.seconds if fault.kind == "latency" else 0)
+        return await self._puller.pull(name, self._node.sources, credentials_for)
 
     def _configured_credentials(self, host: str) -> Credentials | None:
         """Return what registries.yaml had for the endpoint's host at the last start."""
@@ -220,8 +250,7 @@ def _decode(encoded: str) -> Credentials:
 
 
 def _pull_failed(name: str, error: PullError, now: datetime) -> Reply:
-    code = "NotFound" if error.is_not_found else "Unknown"
-    text = f"rpc error: code = {code} desc = {error}"
+    text = f"rpc error: code = {error.code} desc = {error}"
     logged = '"PullImage from image service failed"'
     line = f"E{now:%m%d %H:%M:%S.%f}    1 log.go:32] {logged} err={json.dumps(text)}"
     stderr = f"{line} image={json.dumps(name)}\nFATA[0000] pulling image: {text}\n"

@@ -2,8 +2,8 @@
 
 import ssl
 from collections import deque
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Awaitable, Callable
+from functools import cache, partial
 from pathlib import Path
 
 import asyncssh
@@ -13,6 +13,7 @@ from lab.clock import Clock
 from lab.faults import Faults
 from lab.hosts.changes import Changes
 from lab.hosts.crictl import Crictl
+from lab.hosts.date import run_date
 from lab.hosts.elevation import Rule, Sudo
 from lab.hosts.execution import Executor
 from lab.hosts.folder import make_host, set_tool
@@ -89,6 +90,7 @@ class HostLab:
         self.rtt = 0.0
         self.commands: deque[str] = deque(maxlen=1000)
         self._audit = audit
+        self._clock = clock
         self._sudo_rule: Rule = "allowed"
         self._make_files()
         self.changes = Changes(self.root, self._report)
@@ -108,9 +110,11 @@ class HostLab:
         self._systemctl = Systemctl(self.root, self.service, self.journal, self._report)
         network = Network(self._dial_now, _trust(ca_file))
         self._puller = ImagePuller(network, self.node.log_containerd)
-        self._crictl = Crictl(
-            k3s_version, clock, self.node, self._puller, self._is_running, self._report_image
-        )
+        self._crictl = Crictl(k3s_version, clock, self.node, self._puller)
+        self._crictl.take_faults = self._server.take
+        self._crictl.on_new_image = partial(self._report, "pull")
+        if self.service:
+            self.service.on_running.append(self._crictl.set_running)
         self._stand_ins = StandIns(self.root / "opt/lab", self._answer)
 
     async def start(self, port: int = 0) -> None:
@@ -175,6 +179,11 @@ class HostLab:
         """Write /etc/rancher/k3s/k3s.yaml, root's alone."""
         self.node.write_kubeconfig(text)
 
+    def follow_clock(self) -> None:
+        """Let `date` tell the lab's time after the lab's clock has jumped."""
+        if self._clock.offset:
+            set_tool(self.root, "date", present=True)
+
     def set_offline(self, offline: bool) -> None:
         """Refuse connections and drop those that are open, or be back on the same port."""
         if offline:
@@ -202,30 +211,29 @@ class HostLab:
 
     async def _answer(self, call: ToolCall) -> Reply:
         """Answer a stand-in program."""
-        root = call.uid == 0 or not self.executor.namespace
-        if call.tool == "sudo":
-            return await self._sudo.run(call)
-        if call.tool == "systemctl":
-            return await self._systemctl.run(call.arguments, root=root)
-        if call.tool == "journalctl":
-            return self.journal.journalctl(call.arguments, root=root)
-        if call.tool == "k3s":
-            return await self._crictl.k3s(call)
-        if call.tool == "crictl":
-            return await self._crictl.crictl(call, call.arguments)
-        return Reply(stderr=f"{call.tool}: not on the lab's hosts\n", exit=1)
+        programs: dict[str, Callable[[ToolCall], Awaitable[Reply]]] = {
+            "sudo": self._sudo.run,
+            "systemctl": lambda call: self._systemctl.run(call.arguments, root=self._is_root(call)),
+            "journalctl": self._journalctl,
+            "date": lambda call: run_date(call, self.executor, self._clock.now()),
+            "k3s": self._crictl.k3s,
+            "crictl": lambda call: self._crictl.crictl(call, call.arguments),
+        }
+        if call.tool not in programs:
+            return Reply(stderr=f"{call.tool}: not on the lab's hosts\n", exit=1)
+        return await programs[call.tool](call)
+
+    async def _journalctl(self, call: ToolCall) -> Reply:
+        return self.journal.journalctl(call.arguments, root=self._is_root(call))
+
+    def _is_root(self, call: ToolCall) -> bool:
+        return call.uid == 0 or not self.executor.namespace
 
     async def _dial_now(self, host: str, port: int) -> Stream:
         return await self.dial(host, port)
 
-    def _is_running(self) -> bool:
-        return self.service is not None and self.service.is_running
-
     def _report(self, action: str, target: str) -> None:
         self._audit.write("hosts", self.site, action, target, node=self.name)
-
-    def _report_image(self, reference: str) -> None:
-        self._report("pull", reference)
 
 
 def _key(path: Path) -> asyncssh.SSHKey:

@@ -12,12 +12,12 @@ from typing import Any
 
 
 class PullError(Exception):
-    """The image could not be pulled; `is_not_found` is gRPC's NotFound."""
+    """The image could not be pulled; `code` is gRPC's."""
 
-    def __init__(self, text: str, *, is_not_found: bool = False) -> None:
+    def __init__(self, text: str, *, code: str = "Unknown") -> None:
         """Keep containerd's words."""
         super().__init__(text)
-        self.is_not_found = is_not_found
+        self.code = code
 
 
 @dataclass(frozen=True)

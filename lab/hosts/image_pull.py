@@ -62,7 +62,7 @@ class ImagePuller:
             image = await self._try_sources(reference, sources_for, credentials_for)
         except PullError as error:
             text = f'{failed}failed to resolve reference "{reference}": {error}'
-            raise PullError(text, is_not_found=error.is_not_found) from None
+            raise PullError(text, code=error.code) from None
         self.images[str(reference)] = image
         return image
 
@@ -159,7 +159,7 @@ class Session:
             await self._authorize(answer)
             answer = await self._send(method, url, headers)
         if answer.status == 404:
-            raise PullError(f"{self._reference}: not found", is_not_found=True)
+            raise PullError(f"{self._reference}: not found", code="NotFound")
         if answer.status >= 400:
             status, denied = f"{answer.status} {answer.reason}", ""
             if answer.status in (401, 403):
@@ -265,5 +265,5 @@ def _for_this_platform(index: dict[str, Any]) -> str:
         if (platform.get("os"), platform.get("architecture")) == ("linux", "amd64"):
             return str(entry["digest"])
     if not entries:
-        raise PullError("no match for platform in manifest: not found", is_not_found=True)
+        raise PullError("no match for platform in manifest: not found", code="NotFound")
     return str(entries[0]["digest"])

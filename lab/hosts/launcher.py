@@ -92,7 +92,8 @@ def _change_root(request: dict[str, Any]) -> None:
         _bind(new + target, new + target, read_only=True)
     for target in request["closed"]:
         kind = "folder" if Path(new + target).is_dir() else "file"
-        _bind(f"{request['nobodys']}/{kind}", new + target, read_only=False)
+        with contextlib.suppress(FileNotFoundError):
+            _bind(f"{request['nobodys']}/{kind}", new + target, read_only=False)
     os.chdir(new)
     number = _PIVOT_ROOT[os.uname().machine]
     _check(_libc.syscall(number, b".", b"."), "pivot_root")

@@ -172,9 +172,14 @@ def _closed_paths(root: Path) -> list[str]:
     found = ["/root"]
     for folder in ("etc", "var/lib/rancher"):
         for above, folders, files in os.walk(root / folder):
-            for name in (*files, *folders):
-                path = Path(above, name)
-                if not path.is_symlink() and not path.stat().st_mode & 0o005:
-                    found.append(f"/{path.relative_to(root)}")
-            folders[:] = [name for name in folders if Path(above, name).stat().st_mode & 0o001]
+            closed = [name for name in (*files, *folders) if _is_closed(Path(above, name))]
+            found += [f"/{Path(above, name).relative_to(root)}" for name in closed]
+            folders[:] = [name for name in folders if name not in closed]
     return found
+
+
+def _is_closed(path: Path) -> bool:
+    try:
+        return not path.is_symlink() and not path.stat().st_mode & 0o005
+    except FileNotFoundError:
+        return False

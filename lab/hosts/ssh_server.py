@@ -7,7 +7,6 @@ Fault kinds, beyond what `lab.faults` says, by operation:
     exec COMMAND         drop-mid (starts it, drops the connection after `seconds`; it goes on),
                          no-status (does it, closes the channel without a status),
                          status (exits with `status`, does nothing)
-    sftp                 drop, hang
     forward HOST:PORT    refuse
 A match may name one host of a site: `oslo-1: exec *`.
 """
@@ -217,6 +216,7 @@ async def serve_command(server: SshServer, process: "asyncssh.SSHServerProcess[b
     """Run one exec request to its end, with what was ordered to go wrong."""
     host, text = server.host, process.command
     host.commands.append(text or "")
+    host.follow_clock()
     connection = process.channel.get_connection()
     faults = server.take(f"exec {text or ''}")
     for fault in faults:

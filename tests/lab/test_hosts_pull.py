@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 
 import pytest
 
@@ -230,3 +231,29 @@ def test_what_the_lab_has_not_is_refused_by_name(bench, host):
         result = login.root(command)
         assert result.status == 1
         assert "lab's hosts do not have this" in result.err
+
+
+def test_a_restart_of_k3s_ends_a_pull_under_way(bench, host):
+    bench.faults.add(part="hosts", kind="hang", match=f"pull {IMAGE}", times=1)
+    one, two = bench.login(host), bench.login(host)
+    channel = one.client.get_transport().open_session()
+    channel.exec_command(f"sudo -n k3s crictl pull {IMAGE} 2>&1")
+    two.run("sleep 0.3")
+    two.root("systemctl restart k3s")
+    assert b"code = Unavailable desc = error reading from server" in channel.makefile("rb").read()
+
+
+def test_a_pull_can_be_slow(bench, host, registry):
+    host.dial = dialler({SITE: registry().port})
+    login = with_mirror(bench, host)
+    bench.faults.add(part="hosts", kind="latency", match="pull *", seconds=0.5, times=1)
+    started = time.monotonic()
+    assert login.root(f"k3s crictl pull {IMAGE}").status == 0
+    assert time.monotonic() - started >= 0.5
+
+
+def test_the_default_endpoint_of_a_registry_on_loopback_is_https(bench, host, registry, authority):
+    cloud = registry(tls=authority.server_context(["127.0.0.1"]))
+    host.dial = dialler({("127.0.0.1", cloud.port): cloud.port})
+    result = bench.login(host).root(f"k3s crictl pull 127.0.0.1:{cloud.port}/vessel/nav:1")
+    assert result.status == 0, result.err

@@ -1,6 +1,7 @@
 """K3s as a service on a lab host: good starts, broken files, and what systemd says of them."""
 
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -208,3 +209,16 @@ def test_a_jump_host_has_no_k3s(bench):
     host = bench.host(role="jump")
     assert host.service is None
     assert show(bench.login(host))["LoadState"] == "not-found"
+
+
+def test_a_host_lives_in_the_labs_time_after_a_jump(bench):
+    login = bench.login(bench.host())
+    assert abs(float(login.run("date +%s").out) - time.time()) < 5
+    bench.clock.jump(timedelta(days=30))
+    month = 30 * 86400
+    assert abs(float(login.run("date +%s").out) - time.time() - month) < 5
+    assert login.run("date -u -d @0 +%Y").out == "1970\n"
+    login.root("systemctl restart k3s")
+    since = show(login)["ActiveEnterTimestamp"]
+    assert abs(float(login.run(f"date -d '{since}' +%s").out) - time.time() - month) < 5
+    assert bench.actions() == [("restart", "k3s.service")]
