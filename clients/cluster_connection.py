@@ -31,6 +31,14 @@ from fleet.kubeconfig import parse_kubeconfig, server_of, through_port
 
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
 _BUSY = (429, 500, 502, 503, 504)
+# One more try where the connection broke, and where the same request twice is the same as once: an
+# idle connection may be gone without our knowing. Everything else is the task's to repeat.
+_RETRIES = urllib3.Retry(
+    1,
+    backoff_factor=0.2,
+    allowed_methods={"GET", "PATCH", "DELETE"},
+    respect_retry_after_header=False,
+)
 _KEY_FIELDS = {
     "clusters": ("certificate-authority",),
     "users": ("client-certificate", "client-key"),
@@ -165,9 +173,7 @@ class ClusterConnection:
 
 def _configure(config: dict[str, Any], local_port: int | None, folder: Path) -> Configuration:
     direct = local_port is None
-    settings = Configuration(
-        proxy=None if direct else "", retries=urllib3.Retry(1, backoff_factor=0.2)
-    )
+    settings = Configuration(proxy=None if direct else "", retries=_RETRIES)
     wanted = config if local_port is None else through_port(config, local_port)
     try:
         load_kube_config_from_dict(  # type: ignore[no-untyped-call]  # untyped in the client
@@ -212,6 +218,8 @@ def _refusal(server: str, what: str, status: int, data: bytes) -> FleetError:
         answer = {}
     reason = str(answer.get("reason") or "Unknown")
     message = str(answer.get("message") or data[:200].decode(errors="replace"))
+    if status == 400 and "/secrets" in what and not what.startswith("GET"):
+        message = "(not shown: such a message may quote the Secret)"
     if status in _BUSY:
         return ClusterUnreachableError(
             f"The Kubernetes API at {server} cannot do {what} now: {status} {reason}: {message}"

@@ -2,8 +2,9 @@
 
 import os
 import stat
+import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,59 @@ def test_an_api_that_is_gone_is_worth_another_try_and_is_not_ready(bench: Cluste
         assert not cluster.is_ready()
         with pytest.raises(ClusterUnreachableError, match="did not answer GET /version"):
             cluster.read_version()
+
+
+def test_a_connection_that_broke_meanwhile_is_opened_again(
+    bench: ClusterBench, cluster: Cluster
+) -> None:
+    cluster.create_secret("default", _secret("broken", "first"))
+    for method in ("GET", "PATCH", "DELETE"):
+        bench.faults.add(part="cluster", kind="drop", match=f"{method} *", times=1)
+    cluster.patch_secret("default", "broken", _secret("broken", "second"))
+    found = cluster.find_secret("default", "broken")
+    assert found is not None
+    assert found.data["password"] == SecretStr("second")
+    cluster.delete_secret("default", "broken")
+    assert bench.faults.take("cluster", "GET /version", "oslo") == []
+
+
+def test_an_overloaded_api_is_worth_another_try_and_is_not_waited_for(
+    bench: ClusterBench, cluster: Cluster
+) -> None:
+    bench.faults.add(part="cluster", kind="status", status=429, retry_after=60, times=1)
+    started = time.monotonic()
+    with pytest.raises(ClusterUnreachableError, match="429"):
+        cluster.read_version()
+    assert time.monotonic() - started < 5
+
+
+def test_a_refusal_that_may_quote_a_secret_is_not_shown(
+    bench: ClusterBench, cluster: Cluster
+) -> None:
+    for path in ("*/secrets", "*/namespaces"):
+        bench.faults.add(part="cluster", kind="status", status=400, match=f"POST {path}", times=1)
+    with pytest.raises(ClusterRefusedError, match="400 .*not shown"):
+        cluster.create_secret("default", _secret("quoted", "canary"))
+    with pytest.raises(ClusterRefusedError) as raised:
+        cluster.create_namespace("quoted", {})
+    assert "not shown" not in str(raised.value)
+
+
+def test_an_api_that_is_down_for_a_while_is_found_again(
+    bench: ClusterBench, cluster: Cluster
+) -> None:
+    assert cluster.is_ready()
+    bench.loop.call(bench.lab.set_api_up, False)
+    _wait_until(lambda: not cluster.is_ready())
+    bench.loop.call(bench.lab.set_api_up, True)
+    _wait_until(cluster.is_ready)
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_key_files_are_private_and_gone_afterwards(bench: ClusterBench) -> None:

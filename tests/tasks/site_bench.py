@@ -19,6 +19,7 @@ from tasks.access import grant_client_access, grant_sync_access
 from tasks.charts import deliver_connection_string, install_chart, wait_until_online
 from tasks.hosts import configure_nodes
 from tasks.sessions import RegistrySession, SiteSession, open_site
+from tests.azure_lab_fixture import FAST
 
 REPOSITORIES = ("vessel/navigation", "vessel/crew-portal")
 PATIENCE = Patience(
@@ -112,7 +113,7 @@ def a_registry_session(lab: LabThread, registry: AcrRegistry) -> Iterator[Regist
         ca_file=azure["ca_file"],
     )
     endpoints, credential = login.endpoints_for(registry.cloud), login.credential(registry.cloud)
-    access = RegistryAccess(registry, credential, endpoints)
+    access = RegistryAccess(registry, credential, endpoints, FAST)
     catalog = RegistryCatalog(
         registry, credential, endpoints, lambda: access.read_registry().login_server
     )

@@ -13,6 +13,7 @@ from fleet.errors import (
     ClusterNotSuitableError,
     NotOursError,
     SiteAlreadyActivatedError,
+    SyncPasswordRefusedError,
     WaitingForSiteError,
 )
 from fleet.outcomes import Action, Outcome
@@ -31,7 +32,7 @@ NAMESPACE, SECRET = "connected-registry", "connected-registry-connection"
 
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabSites]:
-    with lab_sites(tmp_path_factory.mktemp("charts"), sites=12) as sites:
+    with lab_sites(tmp_path_factory.mktemp("charts"), sites=14) as sites:
         yield sites
 
 
@@ -112,6 +113,31 @@ def test_a_site_that_is_active_elsewhere_explains_deactivate_and_renews_nothing(
     with pytest.raises(SiteAlreadyActivatedError, match="az acr connected-registry deactivate"):
         deliver_connection_string.fn(bench.session)
     assert bench.writes() == []
+
+
+@pytest.mark.slow
+def test_a_pod_that_finds_another_installation_active_is_quoted(bench: SiteBench) -> None:
+    deliver_connection_string.fn(bench.session)
+    name = bench.site.names.connected_registry
+    registry = bench.lab.world.azure.registry(bench.cloud.registry.name)
+    bench.lab.call(registry.activate, name, "another-installation")
+    install_chart.fn(bench.session)
+    with pytest.raises(SiteAlreadyActivatedError, match=f"--name {name}.*") as raised:
+        wait_until_online.fn(bench.session)
+    assert f"its pod at {bench.site.name} logs ALREADY_ACTIVATED" in str(raised.value)
+
+
+@pytest.mark.slow
+def test_a_sync_password_that_the_parent_refuses_is_named_when_patience_ends(
+    bench: SiteBench,
+) -> None:
+    deliver_connection_string.fn(bench.session)
+    bench.cloud.access.renew_password(bench.site.names.sync_token, "password1", None)
+    patience = bench.site.patience.model_copy(update={"online": timedelta(seconds=5)})
+    session = bench.with_site(patience=patience)
+    install_chart.fn(session)
+    with pytest.raises(SyncPasswordRefusedError, match="Incorrect Password"):
+        wait_until_online.fn(session)
 
 
 def test_a_sync_password_renewed_by_somebody_is_replaced_in_the_other_slot(
