@@ -304,6 +304,7 @@ def test_a_missing_group_is_not_taken_for_a_missing_object(recorded: AzureThread
         access.read_token("oslo1")
 
 
+@pytest.mark.slow
 def test_a_certificate_of_a_strange_authority_is_said_to_be_one(recorded: AzureThread) -> None:
     login = recorded.login(ca_file=None)
     registry = recorded.address(cloud=recorded.cloud().model_copy(update={"ca_file": None}))

@@ -263,7 +263,9 @@ def test_a_storm_of_throttling_in_front_of_every_call_is_weathered(
     azure: AzureThread, session: RegistrySession
 ) -> None:
     for verb in ("GET", "PUT", "PATCH"):
-        azure.faults.add(part="azure", kind="status", match=f"{verb} *", status=429, times=3)
+        azure.faults.add(
+            part="azure", kind="status", match=f"{verb} /subscriptions/*", status=429, times=3
+        )
     assert actions(grant(session)) == [Action.CREATED] * 5 + [Action.CHANGED]
     assert azure.writes() == FIRST_RUN
 
