@@ -114,6 +114,7 @@ class ClusterLab:
         await self._api.create(seeds.cluster_admin())
         first = ipaddress.ip_network(self._service_cidr)[1]
         await self._api.create(seeds.kubernetes_service(str(first)))
+        await self._api.create(seeds.kubernetes_endpoints(self._nodes.server_addresses()))
         if self._helm_controller is not None:
             offered = self._helm_controller
             await self._api.create(chart_definition(offered.policies, offered.without_fields))

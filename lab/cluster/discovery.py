@@ -19,11 +19,8 @@ VERSION = {
 # Protobuf of gnostic's openapi.v2.Document {swagger: "2.0", info: {title: "lab"}}: kubectl takes
 # nothing else here and skips its own validation of kinds that the document does not describe.
 OPENAPI_V2_PROTOBUF = b"\x0a\x032.0\x12\x05\x0a\x03lab"
-# Spelled with @ before Kubernetes 1.23 and with a dot since.
-OPENAPI_V2_TYPES = (
-    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
-    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
-)
+# Clients ask with an @ before "v1.0" (Kubernetes < 1.23) and fail on an answer that has one.
+OPENAPI_V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 
 def core_versions() -> Object:

@@ -10,7 +10,7 @@ import yaml
 from lab.cluster import discovery, errors, listing
 from lab.cluster.kinds import Kinds, Object
 from lab.cluster.object_api import ObjectApi
-from lab.cluster.patches import patched
+from lab.cluster.patches import check_type, patched
 from lab.cluster.paths import Target, parse
 from lab.cluster.selection import selection
 from lab.cluster.watching import WatchRequest
@@ -75,9 +75,10 @@ class Handler:
         return Answer(body=found)
 
     def _openapi_answer(self, accept: str) -> Answer:
-        for name in discovery.OPENAPI_V2_TYPES:
-            if name in accept:
-                return Answer(body=discovery.OPENAPI_V2_PROTOBUF, content_type=name)
+        if "proto-openapi" in accept:
+            return Answer(
+                body=discovery.OPENAPI_V2_PROTOBUF, content_type=discovery.OPENAPI_V2_TYPE
+            )
         return Answer(body=discovery.openapi_v2(self._api.kinds))
 
     def _object_answer(self, request: Request, target: Target) -> Answer:
@@ -153,6 +154,7 @@ class Handler:
 
     def _patch(self, request: Request, target: Target) -> Answer:
         kind = target.kind
+        check_type(kind, request.content_type)
         changed = self._api.change(
             kind,
             target.namespace,

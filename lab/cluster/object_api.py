@@ -57,8 +57,6 @@ class ObjectApi:
         name = obj["metadata"]["name"]
         if kind.namespaced:
             refuse_in_ending_namespace(self, kind, namespace, name)
-        if self.store.find(kind, namespace, name):
-            raise errors.already_exists(kind, name)
         if kind.custom and kind.status:
             obj.pop("status", None)
         self._complete(kind, obj)
@@ -66,6 +64,8 @@ class ObjectApi:
         self._check(kind, obj)
         if kind.name == "Service":
             self.addresses.assign(kind, obj, self.store.each(kind))
+        if self.store.find(kind, namespace, name):
+            raise errors.already_exists(kind, name)
         if dry_run:
             return obj
         if kind.name == "CustomResourceDefinition":

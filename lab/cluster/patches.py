@@ -29,12 +29,11 @@ _MERGE_KEYS = {
 _MERGED_PRIMITIVES = {"finalizers", "podCIDRs"}
 
 
-def patched(kind: Kind, obj: Object, content_type: str, body: bytes) -> Object:
-    """Return the object with the patch applied.
+def check_type(kind: Kind, content_type: str) -> None:
+    """Refuse patches that a kind does not take.
 
     Raises:
-        ApiError: 400 for a body that cannot be read, 415 for a type this kind does not take, 422
-            for operations that do not fit the object, 501 for server-side apply.
+        ApiError: 415, or 501 for server-side apply.
     """
     if content_type in APPLY:
         raise not_supported("server-side apply (PATCH application/apply-patch+yaml)")
@@ -45,6 +44,14 @@ def patched(kind: Kind, obj: Object, content_type: str, body: bytes) -> Object:
             "the body of the request was in an unknown format - accepted media types include: "
             + listed
         )
+
+
+def patched(kind: Kind, obj: Object, content_type: str, body: bytes) -> Object:
+    """Return the object with the patch applied; its type must have been checked.
+
+    Raises:
+        ApiError: 400 for a body that cannot be read, 422 for operations that do not fit the object.
+    """
     patch = _parse(body)
     if content_type == JSON:
         return json_patched(obj, patch)

@@ -42,6 +42,20 @@ def kubernetes_service(address: str) -> Object:
     }
 
 
+def kubernetes_endpoints(servers: list[str]) -> Object:
+    """Return where the API's Service leads: to K3s on the servers' own addresses."""
+    subset = {
+        "addresses": [{"ip": address} for address in servers],
+        "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": "kubernetes", "namespace": "default"},
+        "subsets": [subset],
+    }
+
+
 def cluster_admin() -> Object:
     """Return the role that helm jobs are bound to."""
     return {

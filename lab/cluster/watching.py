@@ -57,7 +57,7 @@ async def _live(
         event = _seen(request, change) if change else None
         if event:
             yield event
-        elif change is None and request.bookmarks:
+        elif change is None and request.bookmarks and now() < deadline:
             yield _bookmark(request.kind, store.revision)
 
 

@@ -47,6 +47,13 @@ class ObjectContract:
         assert reply.body["message"] == 'secrets "one" already exists'
         assert reply.body["details"] == {"name": "one", "kind": "secrets"}
 
+    def test_what_makes_no_sense_is_refused_before_what_is_taken(
+        self, target: Target, ns: str
+    ) -> None:
+        path = f"/api/v1/namespaces/{ns}/secrets"
+        target.create(path, secret())
+        assert target.create(path, secret(type="kubernetes.io/tls")).code == 422
+
     @pytest.mark.parametrize(
         ("path", "words", "details"),
         [

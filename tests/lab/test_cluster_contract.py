@@ -7,7 +7,6 @@ import pytest
 from lab.cluster.helm.definitions import chart_definition, config_definition
 
 pytest.register_assert_rewrite(
-    "tests.lab.cluster_target",
     "tests.lab.cluster_contract",
     "tests.lab.cluster_contract_lists",
     "tests.lab.cluster_contract_patches",

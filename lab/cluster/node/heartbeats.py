@@ -58,6 +58,10 @@ class Nodes:
         """Return the internal addresses of all nodes."""
         return {self.address(name) for name in self._roles}
 
+    def server_addresses(self) -> list[str]:
+        """Return the internal addresses of the servers."""
+        return [self.address(name) for name, role in self._roles.items() if role == "server"]
+
     async def start(self) -> None:
         """Create the Node and Lease objects and start renewing."""
         for name, role in self._roles.items():
