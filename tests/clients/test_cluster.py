@@ -210,7 +210,7 @@ def test_a_refusal_that_may_quote_a_secret_is_not_shown(
 ) -> None:
     for path in ("*/secrets", "*/namespaces"):
         bench.faults.add(part="cluster", kind="status", status=400, match=f"POST {path}", times=1)
-    with pytest.raises(ClusterRefusedError, match="400 .*not shown"):
+    with pytest.raises(ClusterRefusedError, match=r"400 .*not shown"):
         cluster.create_secret("default", _secret("quoted", "canary"))
     with pytest.raises(ClusterRefusedError) as raised:
         cluster.create_namespace("quoted", {})
