@@ -26,11 +26,15 @@ class RegistrySession:
     registry: AcrRegistry
     access: RegistryAccess
     catalog: RegistryCatalog
+    login: object = None
 
     def close(self) -> None:
-        """Close the connections, for good."""
+        """Close the connections, those of the login too, for good."""
         self.access.close()
         self.catalog.close()
+        close_login = getattr(self.login, "close", None)
+        if close_login is not None:
+            close_login()
 
 
 def open_registry_session(registry: AcrRegistry) -> RegistrySession:
@@ -54,7 +58,7 @@ def open_registry_session(registry: AcrRegistry) -> RegistrySession:
     catalog = RegistryCatalog(
         registry, credential, endpoints, lambda: access.read_registry().login_server
     )
-    return RegistrySession(registry, access, catalog)
+    return RegistrySession(registry, access, catalog, credential)
 
 
 class SiteSession:

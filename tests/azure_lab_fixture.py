@@ -140,12 +140,11 @@ class AzureThread:
         """Open a session as the product does, but with a test's patience."""
         login = login or self.login()
         endpoints, credential = login.endpoints_for(registry.cloud), login.credential()
-        self._closers.append(credential.close)  # type: ignore[attr-defined]  # each has one
         access = RegistryAccess(registry, credential, endpoints, patience)
         catalog = RegistryCatalog(
             registry, credential, endpoints, lambda: access.read_registry().login_server, patience
         )
-        session = RegistrySession(registry, access, catalog)
+        session = RegistrySession(registry, access, catalog, credential)
         self._closers.append(session.close)
         return session
 
