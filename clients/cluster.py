@@ -42,7 +42,7 @@ class Cluster:
         self._api = connection
 
     def close(self) -> None:
-        """Drop the connections and remove the key files."""
+        """Drop the connections."""
         self._api.close()
 
     def is_ready(self) -> bool:

@@ -5,52 +5,31 @@ its models refuse unknown fields, so a newer cluster would stop a run.
 """
 
 import json
-import os
-import shutil
-import tempfile
-from base64 import b64decode
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import urllib3
-from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config import load_kube_config_from_dict
-from kubernetes.config.config_exception import ConfigException
 
+from clients.cluster_tls import open_api_client
 from fleet.errors import (
     ClusterChangedError,
     ClusterRefusedError,
     ClusterUnreachableError,
     ClusterUntrustedError,
     FleetError,
-    KubeconfigError,
 )
-from fleet.kubeconfig import parse_kubeconfig, server_of, through_port
+from fleet.kubeconfig import parse_kubeconfig, server_of
 
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
 _BUSY = (429, 500, 502, 503, 504)
-# One more try where the connection broke, and where the same request twice is the same as once: an
-# idle connection may be gone without our knowing. Everything else is the task's to repeat.
-_RETRIES = urllib3.Retry(
-    1,
-    backoff_factor=0.2,
-    allowed_methods={"GET", "PATCH", "DELETE"},
-    respect_retry_after_header=False,
-)
-_KEY_FIELDS = {
-    "clusters": ("certificate-authority",),
-    "users": ("client-certificate", "client-key"),
-}
 
 
 class ClusterConnection:
     """HTTP to one API server. Use it from one thread at a time and close it.
 
     Args:
-        kubeconfig: Its text. Key material is written to a private folder, in memory where the
-            system offers it, because TLS libraries read files; `close` removes it.
+        kubeconfig: Its text; only its current context is used.
         local_port: Port on 127.0.0.1 that leads to the server; the server's certificate is still
             verified for the host that the kubeconfig names.
 
@@ -61,12 +40,7 @@ class ClusterConnection:
     def __init__(self, kubeconfig: str, *, local_port: int | None = None) -> None:
         config = parse_kubeconfig(kubeconfig)
         self.server = str(server_of(config))
-        self._folder = Path(tempfile.mkdtemp(prefix="acrfleet-", dir=_memory_folder()))
-        try:
-            self._api = ApiClient(_configure(config, local_port, self._folder))
-        except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise
+        self._api = open_api_client(config, local_port)
 
     def __enter__(self) -> Self:
         """Return the connection itself."""
@@ -77,10 +51,9 @@ class ClusterConnection:
         self.close()
 
     def close(self) -> None:
-        """Drop the connections and remove the key files."""
+        """Drop the connections."""
         self._api.rest_client.close()
         self._api.close()  # type: ignore[no-untyped-call]  # untyped in the client
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def read(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the JSON object at a path.
@@ -169,38 +142,6 @@ class ClusterConnection:
         if not 200 <= answer.status <= 299:
             raise _refusal(self.server, what, answer.status, data)
         return data
-
-
-def _configure(config: dict[str, Any], local_port: int | None, folder: Path) -> Configuration:
-    direct = local_port is None
-    settings = Configuration(proxy=None if direct else "", retries=_RETRIES)
-    wanted = config if local_port is None else through_port(config, local_port)
-    try:
-        load_kube_config_from_dict(  # type: ignore[no-untyped-call]  # untyped in the client
-            _with_key_files(wanted, folder), client_configuration=settings, persist_config=False
-        )
-    except ConfigException as error:
-        raise KubeconfigError(str(error)) from None
-    settings.connection_pool_maxsize = 2
-    return settings
-
-
-def _with_key_files(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    for section, fields in _KEY_FIELDS.items():
-        holder = config[section][0][section[:-1]]
-        for field in fields:
-            data = holder.pop(f"{field}-data", None)
-            if data:
-                path = folder / field
-                with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
-                    file.write(b64decode(data))
-                holder[field] = str(path)
-    return config
-
-
-def _memory_folder() -> str | None:
-    folder = Path("/dev/shm")  # noqa: S108 - memory, and mkdtemp below it is private
-    return str(folder) if folder.is_dir() and os.access(folder, os.W_OK) else None
 
 
 def _silence(server: str, what: str, words: str) -> FleetError:
