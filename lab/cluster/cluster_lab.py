@@ -151,9 +151,12 @@ class ClusterLab:
         self._nodes.set_running(node, running)
 
     def on_workload(self, callback: Workload) -> None:
-        """Call `callback(values, namespace, release, cluster_ip, port, running)` when the
-        registry's pod starts (again) or stops.
-        """  # noqa: D205 - the signature does not fit one line
+        """Have the world told when the registry's pod starts, starts again, or stops.
+
+        Args:
+            callback: Gets the chart's values, namespace, release, the Service's address and port,
+                and whether the registry shall run.
+        """
         self._workload = callback
 
     def report_pod(self, ready: bool, message: str) -> None:

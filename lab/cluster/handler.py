@@ -87,6 +87,8 @@ class Handler:
             return self._log_answer(request, target)
         if target.name is None:
             answers = {"GET": self._list, "POST": self._create, "DELETE": self._delete_all}
+            if target.kind.namespaced and target.namespace is None:
+                answers = {"GET": self._list}
         else:
             answers = {
                 "GET": self._get,
@@ -124,8 +126,6 @@ class Handler:
         return Answer(body=self._api.read(target.kind, target.namespace, name))
 
     def _create(self, request: Request, target: Target) -> Answer:
-        if target.kind.namespaced and target.namespace is None:
-            raise errors.bad_request("namespace is required to create this resource")
         body = _decode(request)
         made = self._api.create(target.kind, target.namespace, body, request.dry_run)
         return Answer(201, made)

@@ -2,7 +2,6 @@
 
 import random
 import re
-import string
 import uuid
 from datetime import datetime
 from typing import Any
@@ -119,9 +118,3 @@ def _check_name(kind: Kind, name: Any) -> None:
             "start and end with an alphanumeric character"
         )
         raise invalid(kind, name, [FieldError("metadata.name", text, f'"{name}"')])
-
-
-def printable(text: str) -> str:
-    """Return the text without anything a label could not carry."""
-    allowed = string.ascii_letters + string.digits + "-_."
-    return "".join(letter if letter in allowed else "-" for letter in text)

@@ -10,6 +10,7 @@ from tests.lab.cluster_target import CHARTS, Target, chart, eventually, secret
 class ObjectContract:
     """Create, read, replace, delete, and what is refused."""
 
+    @pytest.mark.usefixtures("controllers")
     def test_a_new_namespace_gets_a_default_service_account(self, target: Target, ns: str) -> None:
         account = eventually(
             lambda: (

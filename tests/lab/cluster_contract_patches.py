@@ -166,6 +166,7 @@ class PatchContract:
         changed = target.patch(f"{path}/web", {"metadata": {"labels": {"a": "b"}}}).body
         assert changed["metadata"]["generation"] == 1
 
+    @pytest.mark.usefixtures("controllers")
     def test_a_deployment_says_which_generation_it_has_seen(self, target: Target, ns: str) -> None:
         path = f"/apis/apps/v1/namespaces/{ns}/deployments"
         target.create(path, deployment())

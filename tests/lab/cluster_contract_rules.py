@@ -45,6 +45,7 @@ class RulesContract:
         assert released.code == 200
         assert target.ask("GET", f"{path}/a").code == 404
 
+    @pytest.mark.usefixtures("controllers")
     @pytest.mark.parametrize(
         ("policy", "survives"), [("Background", False), ("Foreground", False), ("Orphan", True)]
     )
@@ -71,6 +72,7 @@ class RulesContract:
         else:
             eventually(lambda: target.ask("GET", owned).code == 404)
 
+    @pytest.mark.usefixtures("controllers")
     def test_a_namespace_takes_everything_with_it(self, target: Target, ns: str) -> None:
         path = f"/api/v1/namespaces/{ns}/configmaps"
         target.create(path, {"metadata": {"name": "a", "finalizers": ["example.com/hold"]}})
@@ -117,6 +119,7 @@ class RulesContract:
         assert reply.code == 422
         assert "spec.ports" in reply.body["message"]
 
+    @pytest.mark.usefixtures("controllers")
     def test_a_pod_takes_its_pull_secrets_from_its_account(self, target: Target, ns: str) -> None:
         accounts, pods = f"/api/v1/namespaces/{ns}/serviceaccounts", f"/api/v1/namespaces/{ns}/pods"
         target.create(accounts, {"metadata": {"name": "a"}, "imagePullSecrets": [{"name": "x"}]})
@@ -132,6 +135,7 @@ class RulesContract:
         assert (refused.code, refused.body["reason"]) == (403, "Forbidden")
         assert "never" in refused.body["message"]
 
+    @pytest.mark.usefixtures("controllers")
     def test_a_deployment_makes_pods(self, target: Target, ns: str) -> None:
         labels = {"app": "web"}
         template = {"metadata": {"labels": labels}, "spec": pod_spec()}
@@ -156,6 +160,7 @@ class RulesContract:
         target.ask("DELETE", f"/apis/apps/v1/namespaces/{ns}/deployments/web")
         eventually(lambda: not target.core.list_namespaced_pod(ns).items)
 
+    @pytest.mark.usefixtures("controllers")
     def test_a_job_makes_a_labelled_pod(self, target: Target, ns: str) -> None:
         eventually(
             lambda: (
@@ -170,6 +175,7 @@ class RulesContract:
         wrong = {"metadata": {"name": "x"}, "spec": {"template": {"spec": pod_spec()}}}
         assert target.create(path, wrong).code == 422
 
+    @pytest.mark.usefixtures("controllers")
     def test_a_claim_without_its_class_waits(self, target: Target, ns: str) -> None:
         spec = {
             "accessModes": ["ReadWriteOnce"],

@@ -32,8 +32,9 @@ class Reply:
 class Target:
     """One API server; every test works in a namespace of its own."""
 
-    def __init__(self, kubeconfig: Path, *, real: bool) -> None:
+    def __init__(self, kubeconfig: Path, *, real: bool, controllers: bool = True) -> None:
         self.real = real
+        self.controllers = controllers
         self.kubeconfig = kubeconfig
         settings = client.Configuration()
         config.load_kube_config(str(kubeconfig), client_configuration=settings)
@@ -42,6 +43,11 @@ class Target:
         self.core = client.CoreV1Api(self.api)
         self.apps = client.AppsV1Api(self.api)
         self.batch = client.BatchV1Api(self.api)
+
+    @property
+    def minor(self) -> int:
+        """Return the 31 of Kubernetes 1.31."""
+        return int(self.ask("GET", "/version").body["minor"].rstrip("+"))
 
     def close(self) -> None:
         self.api.close()

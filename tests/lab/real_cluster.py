@@ -1,7 +1,7 @@
-"""Starts a real kube-apiserver with etcd and kube-controller-manager on loopback, for one test run.
+"""Starts a real kube-apiserver with etcd on loopback for one test run, and its controllers.
 
 The binaries come from KUBEBUILDER_ASSETS (controller-runtime's convention; `setup-envtest` fills
-it); etcd may also be on PATH. No root needed.
+it); etcd may also be on PATH, kube-controller-manager may be missing. No root needed.
 """
 
 import os
@@ -27,10 +27,14 @@ def why_not() -> str | None:
     folder = os.environ.get("KUBEBUILDER_ASSETS")
     if not folder:
         return "KUBEBUILDER_ASSETS is not set"
-    for name in ("kube-apiserver", "kube-controller-manager"):
-        if not (Path(folder) / name).is_file():
-            return f"KUBEBUILDER_ASSETS={folder} holds no {name}"
+    if not (Path(folder) / "kube-apiserver").is_file():
+        return f"KUBEBUILDER_ASSETS={folder} holds no kube-apiserver"
     return None if _etcd() else "no etcd in KUBEBUILDER_ASSETS or on PATH"
+
+
+def has_controllers() -> bool:
+    """Return whether kube-controller-manager is there; `setup-envtest` brings none."""
+    return (_assets() / "kube-controller-manager").is_file()
 
 
 @contextmanager
@@ -47,8 +51,9 @@ def real_cluster(folder: Path) -> Iterator[Path]:
         arguments = _server_arguments(folder, authority, ports)
         processes.append(_start(folder, "kube-apiserver", arguments))
         _wait_until_ready(folder, authority, server, processes)
-        arguments = _manager_arguments(folder, kubeconfig, ports)
-        processes.append(_start(folder, "kube-controller-manager", arguments))
+        if has_controllers():
+            arguments = _manager_arguments(folder, kubeconfig, ports)
+            processes.append(_start(folder, "kube-controller-manager", arguments))
         yield kubeconfig
     finally:
         for process in processes:

@@ -1,6 +1,7 @@
 """A HelmChart comes to life, changes and goes."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,31 @@ def test_the_registrys_words_are_in_its_log_when_it_dies(site: Site) -> None:
     eventually(lambda: site.told() == [True, True, True])
     site.running.call(site.lab.report_pod, True, "Serving oslo.")
     eventually(site.rolled_out)
+
+
+def test_a_log_is_read_in_parts(site: Site) -> None:
+    site.install()
+    for line in ("one", "two", "three"):
+        site.running.call(site.lab.report_pod, True, line)
+    assert site.log("registry", tailLines="2") == "two\nthree\n"
+    assert site.log("registry", limitBytes="3") == "Ser"
+    stamped = site.log("registry", timestamps="true", tailLines="1")
+    assert stamped.startswith("20")
+    assert stamped.endswith("Z three\n")
+    site.running.call(site.running.clock.jump, timedelta(minutes=5))
+    assert site.log("registry", sinceSeconds="60") == ""
+    name = site.pods("registry")[0]["metadata"]["name"]
+    path = f"/api/v1/namespaces/{NS}/pods/{name}/log"
+    assert site.target.ask("GET", path, container="never").code == 400
+    previous = site.target.ask("GET", path, previous="true")
+    assert previous.code == 400
+    assert "previous terminated container" in previous.body["message"]
+    assert site.target.ask("GET", path, follow="true").code == 501
+
+
+def test_a_registry_that_lost_its_release_says_so(site: Site) -> None:
+    site.install()
+    for release in site.releases():
+        site.target.ask("DELETE", f"/api/v1/namespaces/{NS}/secrets/{release['metadata']['name']}")
+    site.running.call(site.lab.report_pod, False, "bye")
+    eventually(lambda: "no deployed release" in site.log("registry"))
