@@ -10,7 +10,7 @@ from lab.cluster.kinds import Kind, Object
 
 JsonData = TypeVar("JsonData")
 
-_HISTORY = 200
+HISTORY = 200
 _HISTORY_OF = {"Lease": 20}
 
 
@@ -105,7 +105,7 @@ class Store:
         name = change.kind.name
         history = self._history.get(name)
         if history is None:
-            history = self._history[name] = deque(maxlen=_HISTORY_OF.get(name, _HISTORY))
+            history = self._history[name] = deque(maxlen=_HISTORY_OF.get(name, HISTORY))
         if len(history) == history.maxlen:
             self._forgotten[name] = history[0].revision
         history.append(change)
