@@ -79,7 +79,7 @@ def make_host(root: Path, *, name: str, role: str, user: str, namespace: bool) -
 
 def _make_unreadable(folder: Path) -> None:
     """Make a file and a folder that nobody may read; see `lab.hosts.shells`."""
-    if not folder.exists():
+    if os.geteuid() != 0 and not folder.exists():
         folder.mkdir()
         (folder / "file").touch(mode=0)
         (folder / "folder").mkdir(mode=0)
@@ -101,8 +101,6 @@ def _etc(name: str, user: str) -> dict[str, str]:
 
 
 def _write_stand_ins(root: Path, *, namespace: bool) -> None:
-    bin_folder = root / "usr/local/bin"
-    bin_folder.mkdir(exist_ok=True)
     program = root / _STAND_IN
     program.write_text(_stand_in_text("/opt/lab" if namespace else str(program.parent), namespace))
     program.chmod(0o755)
@@ -138,17 +136,16 @@ def _stand_in_text(socket_folder: str, namespace: bool) -> str:
 def _write_k3s(root: Path, role: str) -> None:
     name = "k3s" if role == "server" else "k3s-agent"
     unit = _SERVER_UNIT.format(name=name, role=role, type="notify" if role == "server" else "exec")
+    for folder in ("systemd", "systemd/system", "rancher", "rancher/k3s", "rancher/node"):
+        (root / "etc" / folder).mkdir(exist_ok=True)
     _write_new(root / f"etc/systemd/system/{name}.service", unit)
     _write_new(root / f"etc/systemd/system/{name}.service.env", "", mode=0o600)
-    (root / "etc/rancher/k3s").mkdir(parents=True, exist_ok=True)
-    (root / "etc/rancher/node").mkdir(parents=True, exist_ok=True)
 
 
 def _write_new(path: Path, text: str, mode: int = 0o644) -> None:
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=mode)
         path.write_text(text)
-        path.chmod(mode)
 
 
 def resolve(root: Path, path: str) -> Path:

@@ -1,5 +1,6 @@
 """One edge host: an SSH server, a folder that is its `/`, and K3s on it."""
 
+import os
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -197,6 +198,14 @@ class HostLab:
         self.ssh_options = ssh_options(self._server, self._host_key)
 
     def _make_files(self) -> None:
+        """Write the host's folder; a strict umask of the lab's user must not close it to `edge`."""
+        before = os.umask(0o022)
+        try:
+            self._make_root_and_keys()
+        finally:
+            os.umask(before)
+
+    def _make_root_and_keys(self) -> None:
         (self.folder / "mnt").mkdir(parents=True, exist_ok=True)
         self.root.mkdir(exist_ok=True)
         make_host(

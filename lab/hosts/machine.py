@@ -11,7 +11,10 @@ from functools import cache
 from pathlib import Path
 
 _MACHINE_FOLDERS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "dev", "proc")
-_OWN_FOLDERS = ("etc", "var/lib", "var/log", "var/tmp", "run", "tmp", "root", "home", "usr/local")
+_OWN_FOLDERS = (
+    "etc", "var", "var/lib", "var/log", "var/tmp", "run", "tmp", "root", "home", "usr", "usr/local",
+    "usr/local/bin", "opt", "opt/lab", "opt/lab/python",
+)  # fmt: skip
 _REWRITTEN = "etc|var|run|tmp|root|home|usr/local/bin"
 _SHADOWED = ("sudo", "systemctl", "journalctl", "k3s", "crictl", "kubectl", "ctr")
 _PYTHON_IN_HOST = "/opt/lab/python"
@@ -35,8 +38,8 @@ def translate(text: str, root: Path) -> str:
 
 def make_mount_points(root: Path) -> None:
     """Make the folders and links below a host's `/` that its programs and mounts need."""
-    for name in (*_OWN_FOLDERS, _PYTHON_IN_HOST.lstrip("/")):
-        (root / name).mkdir(parents=True, exist_ok=True)
+    for name in _OWN_FOLDERS:
+        (root / name).mkdir(exist_ok=True)
     for name in _MACHINE_FOLDERS:
         machine, own = Path("/", name), root / name
         if machine.is_symlink():

@@ -250,6 +250,16 @@ def test_many_commands_at_once_all_get_their_own_answers(bench, mode):
     assert answers == [f"{number} {number}\n" for number in range(20)]
 
 
+@pytest.mark.usefixtures("namespaces")
+def test_a_strict_umask_of_the_lab_does_not_close_the_host(bench):
+    before = os.umask(0o077)
+    try:
+        host = bench.host(mode="namespace")
+    finally:
+        os.umask(before)
+    assert bench.login(host).run("cat /etc/hostname; k3s --version").status == 0
+
+
 def test_the_key_files_are_private(bench):
     host = bench.host()
     assert stat.S_IMODE(host.key_file.stat().st_mode) == 0o600
