@@ -28,7 +28,9 @@ class DemoBrokenError(Exception):
 
 
 @click.command()
-@click.option("--dir", "folder", default=".demo", type=click.Path(path_type=Path), show_default=True)
+@click.option(
+    "--dir", "folder", default=".demo", type=click.Path(path_type=Path), show_default=True
+)
 @click.option("--sites", default=3, show_default=True, help="How many edge sites the lab has.")
 @click.option("--ui", is_flag=True, help="Show the last demo in the Prefect UI until Ctrl-C.")
 def demo(folder: Path, sites: int, ui: bool) -> None:
@@ -56,7 +58,16 @@ def _run(folder: Path, sites: int) -> int:
         url = f"http://127.0.0.1:{_free_port()}"
         server = stack.enter_context(_process("prefect", _server(url), folder, _home(folder)))
         _say(f"starting a lab (Azure and {sites} edge sites) in {folder} and a Prefect server")
-        lab = [sys.executable, "-m", "lab", "up", "--sites", str(sites), "--dir", str(folder / "lab")]
+        lab = [
+            sys.executable,
+            "-m",
+            "lab",
+            "up",
+            "--sites",
+            str(sites),
+            "--dir",
+            str(folder / "lab"),
+        ]
         world = stack.enter_context(_process("lab", lab, folder, {}))
         _await(world, "lab", folder, lambda: "ready" in _log(folder, "lab").read_text())
         _await(server, "prefect", folder, lambda: _answers(f"{url}/api/health"))

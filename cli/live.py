@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cli.console import print_table
 from fleet.results import FleetReport
 from tasks.progress import Observer, Step, observing
 
@@ -36,7 +37,6 @@ def watching(names: Sequence[str], *, quiet: bool) -> AbstractContextManager[Non
 
 def print_report(report: FleetReport) -> None:
     """Print a row per site, what needs a person first, and the headline."""
-    console = Console(soft_wrap=not sys.stdout.isatty())
     table = Table(box=None, pad_edge=False)
     for column in ("site", "status", "changes", "seconds", ""):
         table.add_column(column, overflow="fold")
@@ -48,8 +48,7 @@ def print_report(report: FleetReport) -> None:
             f"{result.seconds:.0f}",
             Text(result.message),
         )
-    console.print(table)
-    console.print(report.headline, highlight=False)
+    print_table(table, report.headline)
 
 
 class _Board:

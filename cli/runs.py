@@ -131,9 +131,10 @@ def _exit_code(report: FleetReport) -> ExitCode:
 
 def _quiet_prefect() -> None:
     """Keep Prefect's log off the terminal; it still goes to the UI."""
-    import prefect  # noqa: F401 - sets up its logging when imported
+    from prefect.logging.configuration import setup_logging
 
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+    setup_logging()
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs", ""):
         logger = logging.getLogger(name)
         for handler in list(logger.handlers):
             if isinstance(handler, logging.StreamHandler):

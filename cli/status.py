@@ -10,10 +10,13 @@ import click
 
 from cli.exit_codes import ExitCode
 from cli.input_errors import readable
+from fleet.results import Status
 
 if TYPE_CHECKING:
     from fleet.records import SiteRecord
     from fleet.sites import Fleet
+
+_COLUMNS = ("site", "last run", "when (UTC)", "address", "verified", "password", "days left")
 
 
 @click.command()
@@ -42,19 +45,27 @@ def status(fleet_file: Path, as_json: bool) -> None:
 
 
 def _print(fleet: "Fleet", records: "dict[str, SiteRecord | None]") -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from cli.console import print_table
+
     table = Table(box=None, pad_edge=False)
-    for column in ("site", "status", "when", "address", "verified", "password", "days left", ""):
-        table.add_column(column, overflow="fold")
+    for column in (
+        "site",
+        "last run",
+        "when (UTC)",
+        "address",
+        "verified",
+        "password",
+        "days left",
+    ):
+        table.add_column(column, no_wrap=True)
+    table.add_column("", overflow="fold")
     now = datetime.now(UTC)
     for site in fleet.sites:
         table.add_row(*_row(site.name, records[site.name], now))
-    console = Console(soft_wrap=not sys.stdout.isatty())
-    console.print(table, highlight=False)
     known = sum(record is not None for record in records.values())
-    console.print(f"{known} of {len(fleet.sites)} sites have a record", highlight=False)
+    print_table(table, f"{known} of {len(fleet.sites)} sites have a record")
 
 
 def _row(name: str, record: "SiteRecord | None", now: datetime) -> list[str]:
@@ -72,5 +83,5 @@ def _row(name: str, record: "SiteRecord | None", now: datetime) -> list[str]:
         f"{evidence.time:%Y-%m-%d %H:%M}" if evidence else "never",
         password.slot if password else "",
         days,
-        record.last_message,
+        record.last_message if record.last_status != Status.DONE else "",
     ]

@@ -6,6 +6,7 @@ puts bodies into their texts, and a run log prints the whole chain.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,11 +140,18 @@ def _login_error(error: ClientAuthenticationError, request: Request) -> FleetErr
         return _untrusted(request)
     if request.is_catalog and status == 401:
         return _denied(request, _quote(error, request))
-    first_line = str(error.message).strip().splitlines()[0][:_QUOTED]
     return LoginFailedError(
-        f"could not {request.what}: the Azure login failed: {first_line}. Check the Azure login"
+        f"could not {request.what}: the Azure login failed: {_login_reason(error)} Check the login"
         " block that the fleet file names, or without one the AZURE_* variables or `az login`"
     )
+
+
+def _login_reason(error: ClientAuthenticationError) -> str:
+    """Return what Entra said, or what the first credential of a chain said, in one line."""
+    text = str(error.message).strip()
+    said = re.search(r"AADSTS\d+:[^\r\n]*", text) or re.search(r"(?<=\t)\w+:[^\r\n]*", text)
+    line = said.group() if said else text.splitlines()[0]
+    return line[:_QUOTED].rstrip(". ") + "."
 
 
 def _has_network_cause(error: BaseException) -> bool:

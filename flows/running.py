@@ -24,8 +24,10 @@ def run_fleet(
     """Do `work` on the chosen sites and return the state in which the flow run ends."""
     fleet = read_fleet(fleet_file)
     sites = select_sites(fleet, names, tags)
-    upstreams = open_upstreams(fleet, sites)
-    with showing_progress(fleet.name, verb, len(sites)):
+    with (
+        open_upstreams(fleet, sites) as upstreams,
+        showing_progress(fleet.name, verb, len(sites)),
+    ):
         report = run_sites(
             verb,
             fleet.name,

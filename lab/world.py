@@ -105,6 +105,7 @@ class World:
         self.azure = AzureLab(
             self.audit, self.faults, self.clock, self.authority, profile=self._profile
         )
+        self.azure.sites.names = [plan.name for plan in self._plans]
         await self.azure.start(port=self._port)
         self._started.push_async_callback(self.azure.stop)
         for name in dict.fromkeys(plan.registry for plan in self._plans):

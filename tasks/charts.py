@@ -35,7 +35,7 @@ from tasks.run_log import say, warn
 from tasks.sessions import SiteSession
 
 
-@task(name="check cluster", **READ)
+@task(name="check cluster", task_run_name="check cluster of {session.site.name}", **READ)
 def check_cluster(session: SiteSession) -> ClusterFacts:
     """Look whether the cluster can take the chart; write nothing.
 
@@ -56,7 +56,11 @@ def check_cluster(session: SiteSession) -> ClusterFacts:
     return facts
 
 
-@task(name="deliver connection string", **WRITE)
+@task(
+    name="deliver connection string",
+    task_run_name="deliver connection string to {session.site.name}",
+    **WRITE,
+)
 def deliver_connection_string(session: SiteSession) -> tuple[Outcome, ...]:
     """Give the site a working connection string, with a new sync password only if it has none.
 
@@ -67,7 +71,7 @@ def deliver_connection_string(session: SiteSession) -> tuple[Outcome, ...]:
     return _create_namespace(session), _deliver(session)
 
 
-@task(name="install chart", **WRITE)
+@task(name="install chart", task_run_name="install chart at {session.site.name}", **WRITE)
 def install_chart(session: SiteSession) -> tuple[Outcome, ...]:
     """Create or change the HelmChart where it differs from the fleet file.
 
@@ -89,7 +93,7 @@ def install_chart(session: SiteSession) -> tuple[Outcome, ...]:
     return (_said(Outcome(kind="HelmChart", name=chart.release, action=action, detail=detail)),)
 
 
-@task(name="wait until online", **WAIT)
+@task(name="wait until online", task_run_name="wait until {session.site.name} is online", **WAIT)
 def wait_until_online(session: SiteSession) -> SiteEndpoint:
     """Wait until the site's registry works and Azure sees it Online; return where it answers.
 

@@ -32,7 +32,7 @@ _NODES_AT_ONCE = 8
 T = TypeVar("T")
 
 
-@task(name="check the nodes", **READ)
+@task(name="check the nodes", task_run_name="check the nodes of {session.site.name}", **READ)
 def check_nodes(session: "SiteSession") -> tuple[NodeFacts, ...]:
     """Look at every node and return the facts, or everything that stands in the way.
 
@@ -60,7 +60,9 @@ def check_nodes(session: "SiteSession") -> tuple[NodeFacts, ...]:
     return tuple(facts for facts in found.values() if isinstance(facts, NodeFacts))
 
 
-@task(name="configure the nodes", **WAIT)
+@task(
+    name="configure the nodes", task_run_name="configure the nodes of {session.site.name}", **WAIT
+)
 def configure_nodes(
     session: "SiteSession", endpoint: SiteEndpoint, login_server: str
 ) -> tuple[Outcome, ...]:

@@ -68,7 +68,9 @@ class _Password:
     is_staged: bool
 
 
-@task(name="deliver pull secrets", **WAIT)
+@task(
+    name="deliver pull secrets", task_run_name="deliver pull secrets to {session.site.name}", **WAIT
+)
 def deliver_pull_secrets(
     session: SiteSession,
     endpoint: SiteEndpoint,

@@ -14,6 +14,11 @@ def say(message: str) -> None:
     _logger().info(message)
 
 
+def note(message: str) -> None:
+    """Log one sentence to the run alone; the observers have heard it in another form."""
+    _logger().info(message)
+
+
 def warn(message: str) -> None:
     """Log one sentence that an operator should not miss."""
     tell(message)

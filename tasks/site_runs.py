@@ -26,7 +26,7 @@ from fleet.sites import Site
 from tasks.progress import tell, tell_report, working_on
 from tasks.records import keep_record, latest_record
 from tasks.reporting import publish_site
-from tasks.run_log import say, warn
+from tasks.run_log import note, warn
 from tasks.waiting import StoppedError, stop_waiting
 
 _LAST_WORDS = 20.0
@@ -150,7 +150,7 @@ def _publish(site: Site, record: SiteRecord, result: SiteResult) -> None:
 
 
 def _state(result: SiteResult) -> State[None]:
-    say(f"{result.site}: {result.status}: {result.message}")
+    note(f"{result.site}: {result.status}: {result.message}")
     tell(result.message or result.status.value, state=result.status.value, site=result.site)
     if result.status is Status.DONE:
         return Completed(message=result.message)

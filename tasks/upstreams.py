@@ -1,6 +1,7 @@
 """The registries that sites mirror: opened, checked and listed once per run, not once per site."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from threading import Lock
 
 from fleet.azure_objects import RegistryFacts
@@ -58,6 +59,11 @@ class Upstreams:
             raise UpstreamBrokenError(self._broken[site.registry])
         return self._open[site.registry]
 
+    def close(self) -> None:
+        """Close the connections to Azure."""
+        for upstream in self._open.values():
+            upstream.cloud.close()
+
     def _try_to_open(self, registry: AcrRegistry) -> None:
         try:
             cloud = open_registry_session(registry)
@@ -68,7 +74,12 @@ class Upstreams:
             warn(self._broken[registry.key])
 
 
-def open_upstreams(fleet: Fleet, sites: Iterable[Site]) -> Upstreams:
-    """Open the registries that these sites use."""
+@contextmanager
+def open_upstreams(fleet: Fleet, sites: Iterable[Site]) -> Iterator[Upstreams]:
+    """Open the registries that these sites use, and close them after the block."""
     used = {site.registry for site in sites}
-    return Upstreams(registry for key, registry in fleet.registries.items() if key in used)
+    upstreams = Upstreams(registry for key, registry in fleet.registries.items() if key in used)
+    try:
+        yield upstreams
+    finally:
+        upstreams.close()

@@ -41,7 +41,7 @@ from tasks.sessions import SiteSession
 from tasks.waiting import wait_for
 
 
-@task(name="verify pulls", **WAIT)
+@task(name="verify pulls", task_run_name="verify pulls at {session.site.name}", **WAIT)
 def verify_pulls(
     session: SiteSession,
     endpoint: SiteEndpoint,

@@ -10,6 +10,7 @@ from tasks.run_log import say
 
 T = TypeVar("T")
 _STOP = threading.Event()
+_FIRST_REST = 0.25
 
 
 class StoppedError(BaseException):
@@ -35,13 +36,13 @@ def wait_for(
     Args:
         look: Returns the value, or None and a phrase that says what is still missing.
         patience: How long to go on.
-        every: Seconds between two looks.
+        every: Seconds between two looks; the first few come sooner.
 
     Returns:
         The value, or None once patience has ended, and the last phrase.
     """
     deadline = time.monotonic() + patience.total_seconds()
-    said = ""
+    said, rest = "", min(_FIRST_REST, every)
     while True:
         value, phrase = look()
         if value is not None or time.monotonic() >= deadline:
@@ -49,4 +50,5 @@ def wait_for(
         if phrase != said:
             say(f"waiting: {phrase}")
             said = phrase
-        pause(min(every, max(0.05, deadline - time.monotonic())))
+        pause(min(rest, max(0.05, deadline - time.monotonic())))
+        rest = min(every, rest * 1.5)

@@ -90,10 +90,12 @@ def host_file(lab: LabThread, node: str, path: str) -> Path:
     raise KeyError(node)
 
 
-def read_secret(lab: LabThread, site: str, name: str = "acrfleet-pull") -> dict[str, str]:
-    """Return a Secret's data in the default namespace of a site, still in base64."""
+def read_secret(
+    lab: LabThread, site: str, name: str = "acrfleet-pull", namespace: str = "default"
+) -> dict[str, str]:
+    """Return a Secret's data at a site, still in base64."""
     with _core_api(lab, site) as core:
-        return dict(core.read_namespaced_secret(name, "default").data)
+        return dict(core.read_namespaced_secret(name, namespace).data)
 
 
 def write_secret(lab: LabThread, site: str, data: dict[str, str]) -> None:
