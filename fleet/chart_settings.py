@@ -45,7 +45,9 @@ class Chart(Strict):
     version: ChartVersion = Field(description="Exact version", examples=["0.4.0"])
     namespace: NamespaceName = Field("connected-registry", description="Namespace it goes into")
     release: ReleaseName = Field("connected-registry", description="Name of the Helm release")
-    http_enabled: Flag = Field(True, description="Serve http inside the site (chart: httpEnabled)")
+    http_enabled: Flag = Field(
+        True, description="Serve http inside the site (chart: httpEnabled); https is still refused"
+    )
     chunk_size_mb: WholeNumber | None = Field(
         None, ge=1, le=1024, description="Download chunks (chart: sync.chunkSizeInMb)"
     )

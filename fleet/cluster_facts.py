@@ -33,6 +33,7 @@ def judge_cluster(
         ClusterNotSuitableError: All that has to be changed, in one text.
     """
     problems = [
+        *_scheme_problems(site),
         *_storage_problems(site, storage_classes),
         *_address_problems(site, services),
         *_node_problems(site, nodes),
@@ -46,6 +47,16 @@ def judge_cluster(
         nodes=tuple(nodes),
         warnings=tuple(_node_warnings(site, nodes)),
     )
+
+
+def _scheme_problems(site: Site) -> list[str]:
+    """An https registry needs its CA on every node, which this version cannot bring there."""
+    if site.chart.http_enabled:
+        return []
+    return [
+        "chart.http_enabled is false, but this version does not give the nodes the certificate of "
+        "the site's registry, so no pull could be proven; set it to true"
+    ]
 
 
 def _storage_problems(site: Site, classes: Sequence[str]) -> list[str]:

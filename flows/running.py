@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 
 from fleet.selection import select_sites
 from tasks.fleet_files import read_fleet
-from tasks.reporting import end_of_run, publish_fleet, showing_progress
+from tasks.reporting import end_of_run, publish_fleet, showing_progress, tag_run
 from tasks.site_runs import SiteRun, run_sites, sites_at_once
 from tasks.upstreams import Upstream, Upstreams, open_upstreams
 
@@ -24,6 +24,7 @@ def run_fleet(
     """Do `work` on the chosen sites and return the state in which the flow run ends."""
     fleet = read_fleet(fleet_file)
     sites = select_sites(fleet, names, tags)
+    tag_run(sites)
     with (
         open_upstreams(fleet, sites) as upstreams,
         showing_progress(fleet.name, verb, len(sites)),

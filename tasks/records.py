@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from prefect import task
+from prefect.filesystems import LocalFileSystem, WritableFileSystem
 from prefect.results import ResultStore, get_default_result_storage
+from prefect.settings import get_current_settings
 from pydantic import ValidationError
 
 from fleet.records import SiteRecord, blank_record, record_key
@@ -35,15 +37,24 @@ def _record_task(fleet: str, site: str, record: dict[str, Any]) -> dict[str, Any
 
 def read_record(fleet: str, site: str) -> SiteRecord | None:
     """Return a site's record, or None when there is none or it can't be read."""
-    store = ResultStore(result_storage=get_default_result_storage())
     key = record_key(fleet, site)
     try:
-        return SiteRecord.model_validate(store.read(key).result)
+        return SiteRecord.model_validate(ResultStore(result_storage=_storage()).read(key).result)
     except ValidationError:
         warn(f"the record {key} has a form this version does not know; it will be written anew")
     except (ValueError, OSError):
         return None
     return None
+
+
+def _storage() -> WritableFileSystem:
+    """Return where records are; without a server to ask, none is started for it."""
+    settings = get_current_settings()
+    if settings.api.url is None and settings.results.default_storage_block is None:
+        return LocalFileSystem(basepath=str(settings.results.local_storage_path))
+    storage = get_default_result_storage()
+    assert isinstance(storage, WritableFileSystem)  # noqa: S101 - a coroutine only inside a loop
+    return storage
 
 
 def latest_record(site: Site, now: datetime) -> SiteRecord:

@@ -55,3 +55,9 @@ def test_a_node_that_nobody_configures_is_a_warning() -> None:
     unknown, not_ready = _judge(nodes=nodes).warnings
     assert "oslo-2 of oslo is not in the fleet file: pods on it cannot pull" in unknown
     assert not_ready == "The node oslo-2 of oslo is not Ready"
+
+
+def test_an_https_registry_is_refused_before_anything_is_written() -> None:
+    site = a_site(chart=Chart(version="0.4.0", http_enabled=False))
+    with pytest.raises(ClusterNotSuitableError, match="set it to true"):
+        _judge(site)

@@ -57,6 +57,7 @@ def test_a_changed_host_key_stops_the_site_before_anything_is_written(lab: LabTh
     assert writes(lab) == []
 
 
+@pytest.mark.slow
 def test_an_unknown_host_key_is_shown_and_not_trusted(lab: LabThread) -> None:
     Path(lab.info["sites"][0]["nodes"][0]["known_hosts"]).write_text("")
     report = onboard(lab, "oslo")
@@ -105,6 +106,7 @@ def test_a_wrong_azure_secret_fails_all_sites_readably_and_writes_nothing(
     assert writes(lab) == []
 
 
+@pytest.mark.slow
 def test_a_pull_secret_with_a_wrong_password_is_found_by_verify(lab: LabThread) -> None:
     assert result_of(onboard(lab, "oslo"), "oslo").status is Status.DONE
     secret = read_secret(lab, "oslo")
@@ -135,6 +137,7 @@ def test_a_registry_that_is_not_fit_is_explained_and_nothing_is_written(
     assert writes(lab) == []
 
 
+@pytest.mark.slow
 def test_a_storm_of_429_is_sat_out(lab: LabThread) -> None:
     lab.faults.add(
         part="azure",
@@ -149,6 +152,7 @@ def test_a_storm_of_429_is_sat_out(lab: LabThread) -> None:
     assert {r.status for r in report.results} == {Status.DONE}
 
 
+@pytest.mark.slow
 def test_a_site_that_has_not_synced_is_waiting_and_its_password_is_kept(lab: LabThread) -> None:
     change_fleet(lab, pull_secrets={"namespaces": ["nowhere"]}, patience={"accepted": "3s"})
     assert result_of(onboard(lab, "oslo"), "oslo").error == "PullTargetMissingError"

@@ -1,6 +1,5 @@
 """Connected registries and scope maps: what Azure fills in, allows and refuses."""
 
-
 import pytest
 
 from tests.lab.azure_client import (
