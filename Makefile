@@ -22,7 +22,7 @@ lab: $(READY) ## run the lab alone: Azure and three edge sites (until Ctrl-C)
 	@$(RUN)/python -m lab up
 
 test: $(READY) ## the tests a developer waits for, under 3 minutes
-	@$(RUN)/pytest -q -n 2 --dist loadfile -m "not slow and not live"
+	@$(RUN)/pytest -q -n 4 --dist loadfile -m "not slow and not live"
 
 check: $(READY) ## everything CI runs
 	@$(MAKE) --no-print-directory lint types layers

@@ -1,11 +1,11 @@
 """The TLS server in front of the handler: client certificates, faults, audit, watches."""
 
 import asyncio
-import contextlib
+import errno
 import json
-import random
 import socket
 import ssl
+import time
 import weakref
 from typing import Any
 
@@ -29,7 +29,7 @@ SERVER_NAMES = (
     "10.43.0.1",
 )
 _LARGEST_BODY = 3 * 1024 * 1024
-_OUR_PORTS = (20000, 32000)
+_FORK_PATIENCE = 2.0
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 _contexts: "weakref.WeakKeyDictionary[Authority, ssl.SSLContext]" = weakref.WeakKeyDictionary()
 
@@ -131,12 +131,8 @@ class HttpServer:
             self._socket = None
 
     def _reserve(self) -> None:
-        """Bind without listening: connections are refused.
-
-        A port that is bound but not listened on can be given to another socket that asks the
-        system for any port, so our own choice lies below the ports that the system gives out.
-        """
-        self._socket = _bound(self._host, self.port) if self.port else _choose_port(self._host)
+        """Bind without listening: connections are refused and nobody else gets the port."""
+        self._socket = _bound(self._host, self.port)
         self.port = self._socket.getsockname()[1]
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -226,23 +222,17 @@ def _dropped(request: web.BaseRequest) -> web.StreamResponse:
 
 
 def _bound(host: str, port: int) -> socket.socket:
+    """Bind a port; a child process between fork and exec holds on to the old one for a moment."""
     taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        taken.bind((host, port))
-    except OSError:
-        taken.close()
-        raise
-    return taken
-
-
-def _choose_port(host: str) -> socket.socket:
+    deadline = time.monotonic() + _FORK_PATIENCE
     while True:
-        with contextlib.suppress(OSError):
-            taken = _bound(host, random.randrange(*_OUR_PORTS))
-            try:
-                taken.listen()
-            except OSError:
+        try:
+            taken.bind((host, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
                 taken.close()
                 raise
+            time.sleep(0.005)
+        else:
             return taken
