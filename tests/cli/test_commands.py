@@ -93,6 +93,7 @@ def run(lab: LabThread, *arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.slow
 @pytest.mark.flow
 @pytest.mark.lab
 @pytest.mark.timeout(150)
