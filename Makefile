@@ -1,6 +1,7 @@
 # Everything a newcomer types. Each target installs what it needs into this folder; none needs root.
 SHELL := /bin/sh
 export UV_PYTHON_DOWNLOADS = never
+export UV_SYSTEM_CERTS = true
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
 RUN := .venv/bin
 READY := .venv/.ready
