@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,12 +74,13 @@ def _run(
 
     with readable():
         chosen = select_sites(read_fleet(fleet_file), sites, tags)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     if not verbose:
         _quiet_prefect()
     parameters = {"fleet_file": str(fleet_file), "sites": list(sites), "tags": list(tags)}
     report = _watch(flow, parameters, [site.name for site in chosen], as_json)
-    sys.exit(_exit_code(report))
+    _leave(_exit_code(report))
 
 
 def _watch(flow: Any, parameters: dict[str, Any], names: list[str], as_json: bool) -> FleetReport:
@@ -142,4 +144,13 @@ def _quiet_prefect() -> None:
 
 
 def _interrupt(_signal: int, _frame: object) -> None:
+    click.echo("stopping: steps in progress finish first; Ctrl-C again leaves them", err=True)
     raise KeyboardInterrupt
+
+
+def _leave(code: ExitCode) -> None:
+    """Exit; after a second Ctrl-C without waiting for the threads that are still at work."""
+    if any(thread.name.startswith(("onboard", "verify")) for thread in threading.enumerate()):
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)

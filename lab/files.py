@@ -24,9 +24,9 @@ def make_room(folder: Path) -> None:
     if any(folder.iterdir()) and not (folder / _MARK).exists():
         raise ValueError(f"{folder} is not empty and holds no lab; choose another folder")
     for name in _OURS:
-        shutil.rmtree(folder / name, ignore_errors=True)
-        if (folder / name).is_file():
-            (folder / name).unlink()
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name, onerror=_remove_closed)
+        (folder / name).unlink(missing_ok=True)
     (folder / _MARK).touch(mode=0o600)
 
 
@@ -111,3 +111,13 @@ def _site(site: dict[str, Any]) -> dict[str, Any]:
         ],
         "ssh": {key: first[key] for key in ("user", "key_file", "known_hosts")},
     }
+
+
+def _remove_closed(_function: Any, path: str, _error: Any) -> None:
+    """Remove one of the hosts' closed files or folders, which a user who is not root can't open."""
+    closed = Path(path)
+    closed.chmod(0o700)
+    if closed.is_dir():
+        closed.rmdir()
+    else:
+        closed.unlink()

@@ -24,6 +24,7 @@ from fleet.sites import Node
 from tasks.node_restarts import restart_node, roll_back
 from tasks.policy import READ, WAIT
 from tasks.run_log import say, warn
+from tasks.waiting import finishing, pause
 
 if TYPE_CHECKING:
     from tasks.sessions import SiteSession
@@ -80,7 +81,7 @@ def configure_nodes(
     """
     plan = RegistriesPlan(login_server=login_server, endpoint=endpoint)
     changes = _plan_all(session, plan)
-    return tuple(_apply(session, change, plan) for change in changes)
+    return tuple(_apply_unless_stopped(session, change, plan) for change in changes)
 
 
 def _look_at_all(session: "SiteSession") -> dict[Node, NodeFacts | FleetError]:
@@ -124,6 +125,15 @@ def _plan_all(session: "SiteSession", plan: RegistriesPlan) -> list[NodeChange]:
     if problems:
         raise HostFileInvalidError(problems)
     return [plan_change(node, facts, plan) for node, facts in pairs]
+
+
+def _apply_unless_stopped(
+    session: "SiteSession", change: NodeChange, plan: RegistriesPlan
+) -> Outcome:
+    """Stop between two nodes, never between a node's new file and the proof that K3s took it."""
+    pause(0)
+    with finishing():
+        return _apply(session, change, plan)
 
 
 def _apply(session: "SiteSession", change: NodeChange, plan: RegistriesPlan) -> Outcome:

@@ -6,11 +6,10 @@ steps as nested task runs; docs/decisions/0007-one-task-per-site.md says why it 
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -28,8 +27,6 @@ from tasks.records import keep_record, latest_record
 from tasks.reporting import publish_site
 from tasks.run_log import note, warn
 from tasks.waiting import StoppedError, stop_waiting
-
-_LAST_WORDS = 20.0
 
 
 @dataclass
@@ -66,16 +63,17 @@ def run_sites(
         report the rest as stopped and go on upwards.
     """
     results: dict[str, SiteResult] = {}
-    with ThreadPoolExecutor(at_once, thread_name_prefix=verb) as pool:
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix=verb)
+    try:
         futures = [
             pool.submit(copy_context().run, _run_one, verb, site, work, results) for site in sites
         ]
-        try:
-            wait(futures)
-        except BaseException:
-            _stop(futures)
-            tell_report(_report(verb, fleet, sites, results))
-            raise
+        wait(futures)
+    except BaseException:
+        _stop(pool)
+        tell_report(_report(verb, fleet, sites, results))
+        raise
+    pool.shutdown()
     return _report(verb, fleet, sites, results)
 
 
@@ -94,11 +92,13 @@ def sites_at_once(wanted: int | None) -> int:
     return 50 if url.get_secret_value().startswith("postgresql") else 16
 
 
-def _stop(futures: list[Future[Any]]) -> None:
+def _stop(pool: ThreadPoolExecutor) -> None:
+    """End the waiting and let each step in progress finish; once more Ctrl-C gives up on them."""
     stop_waiting()
-    for future in futures:
-        future.cancel()
-    wait(futures, timeout=_LAST_WORDS)
+    try:
+        pool.shutdown(cancel_futures=True)
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False)
 
 
 def _report(

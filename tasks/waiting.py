@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ from tasks.run_log import say
 
 T = TypeVar("T")
 _STOP = threading.Event()
+_here = threading.local()
 _FIRST_REST = 0.25
 
 
@@ -24,8 +26,25 @@ def stop_waiting() -> None:
 
 def pause(seconds: float) -> None:
     """Sleep, or raise `StoppedError` as soon as the operator stops the run."""
-    if _STOP.wait(seconds):
+    if getattr(_here, "finishing", False):
+        time.sleep(seconds)
+    elif _STOP.wait(seconds):
         raise StoppedError
+
+
+@contextmanager
+def finishing() -> Iterator[None]:
+    """Let this thread finish what it does in the block, whatever the operator presses.
+
+    For the moments in which stopping would leave a host worse than it was found. Everything inside
+    has time limits of its own, so the block ends.
+    """
+    before = getattr(_here, "finishing", False)
+    _here.finishing = True
+    try:
+        yield
+    finally:
+        _here.finishing = before
 
 
 def wait_for(

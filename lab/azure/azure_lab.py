@@ -1,6 +1,7 @@
 """The emulated cloud: one port for the login service and ARM, one more per registry."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 
 from aiohttp import web
@@ -179,5 +180,6 @@ async def _close(runner: web.AppRunner) -> None:
     transports = [each.transport for each in connections if each.transport is not None]
     await runner.cleanup()
     for transport in transports:
-        transport.abort()
+        with contextlib.suppress(AttributeError):  # Python 3.11.2: a TLS transport that has ended
+            transport.abort()
     await asyncio.sleep(0.01)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from lab.thread import LabThread
-from tests.flows.lab_runs import running_lab, writes
+from tests.flows.lab_runs import change_fleet, host_file, running_lab, writes
 from tests.flows.processes import environment, start
 
 EXAMPLE = Path(__file__).parents[2] / "deployments/fleet.example.yaml"
@@ -146,3 +146,26 @@ def test_a_run_that_is_stopped_says_so_quickly_and_can_go_on(
     assert "Traceback" not in output
     assert "stopped" in output
     assert writes(lab)
+
+
+@pytest.mark.slow
+@pytest.mark.flow
+@pytest.mark.lab
+@pytest.mark.timeout(150)
+@pytest.mark.usefixtures("prefect_harness")
+def test_ctrl_c_while_k3s_restarts_does_not_leave_the_host_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_lab(tmp_path / "lab", monkeypatch, sites=1) as lab:
+        path = host_file(lab, "oslo-server-1", "/etc/rancher/k3s/registries.yaml")
+        lab.faults.add(part="hosts", kind="k3s-broken", match="k3s start*10.43.*")
+        change_fleet(lab, patience={"node_ready": "15s"})
+        process = start(["onboard", str(lab.folder / "fleet.yaml")], environment(lab))
+        assert process.stdout is not None
+        assert any(b"restarting k3s" in line for line in iter(process.stdout.readline, b""))
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert b"stopping: steps in progress finish first" in output
+        assert process.returncode in (1, 130), output.decode()
+        assert not path.exists()
+        assert lab.world.sites["oslo"].hosts["oslo-server-1"].service.state.active == "active"

@@ -67,6 +67,8 @@ def find(needles: Iterable[bytes], folder: Path, but: Iterable[Path] = ()) -> li
             path = Path(root) / name
             if path.resolve() in allowed or not path.is_file():
                 continue
+            if not os.access(path, os.R_OK):
+                path.chmod(0o600)
             content = path.read_bytes()
             hits += [f"{path}: {needle!r}" for needle in needles if needle in content]
     return hits
