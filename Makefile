@@ -5,7 +5,7 @@ export UV_SYSTEM_CERTS = true
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
 RUN := .venv/bin
 READY := .venv/.ready
-CODE := cli flows tasks blocks clients fleet lab tests benchmarks
+CODE := cli flows tasks blocks clients fleet lab tests
 
 .DEFAULT_GOAL := help
 .PHONY: help demo ui lab test check lint types layers fmt docs clean

@@ -1,5 +1,6 @@
 """`acrfleet onboard` and `acrfleet verify`: start a fleet flow and show how it goes."""
 
+import importlib
 import json
 import logging
 import os
@@ -17,6 +18,11 @@ from cli.exit_codes import ExitCode
 from cli.input_errors import readable
 from fleet.results import FleetReport, Status
 
+_QUIET = {
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
 _options = [
     click.argument("fleet_file", type=click.Path(path_type=Path)),
     click.option("--site", "sites", multiple=True, help="Name or glob of a site; repeatable."),
@@ -42,9 +48,7 @@ def onboard(**options: Any) -> None:
         acrfleet onboard fleet.yaml
         acrfleet onboard fleet.yaml --site oslo --site 'north-*' --json
     """
-    from flows.onboard import onboard_fleet
-
-    _run(onboard_fleet, **options)
+    _run("flows.onboard", "onboard_fleet", **options)
 
 
 @click.command()
@@ -56,13 +60,12 @@ def verify(**options: Any) -> None:
     Example:
         acrfleet verify fleet.yaml --tag ship
     """
-    from flows.verify import verify_fleet
-
-    _run(verify_fleet, **options)
+    _run("flows.verify", "verify_fleet", **options)
 
 
 def _run(
-    flow: Any,
+    module: str,
+    name: str,
     fleet_file: Path,
     sites: tuple[str, ...],
     tags: tuple[str, ...],
@@ -78,16 +81,19 @@ def _run(
         signal.signal(number, _interrupt)
     if not verbose:
         _quiet_prefect()
+    flow = getattr(importlib.import_module(module), name)
     parameters = {"fleet_file": str(fleet_file), "sites": list(sites), "tags": list(tags)}
     report = _watch(flow, parameters, [site.name for site in chosen], as_json)
     _leave(_exit_code(report))
 
 
 def _watch(flow: Any, parameters: dict[str, Any], names: list[str], as_json: bool) -> FleetReport:
+    from prefect.settings import get_current_settings
+
     from cli.live import watching
     from tasks.progress import collecting_reports
 
-    if "PREFECT_API_URL" not in os.environ:
+    if get_current_settings().api.url is None:
         click.echo(
             "starting a temporary Prefect server (set PREFECT_API_URL to use yours)", err=True
         )
@@ -132,7 +138,13 @@ def _exit_code(report: FleetReport) -> ExitCode:
 
 
 def _quiet_prefect() -> None:
-    """Keep Prefect's log off the terminal; it still goes to the UI."""
+    """Keep Prefect's log off the terminal; it still goes to the UI.
+
+    A temporary server would write its own troubles there too, and report usage to its makers,
+    which from a ship is only noise; what the environment says stands.
+    """
+    for variable, value in _QUIET.items():
+        os.environ.setdefault(variable, value)
     from prefect.logging.configuration import setup_logging
 
     setup_logging()
