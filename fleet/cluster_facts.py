@@ -53,10 +53,11 @@ def _scheme_problems(site: Site) -> list[str]:
     """An https registry needs its CA on every node, which this version cannot bring there."""
     if site.chart.http_enabled:
         return []
-    return [
+    problem = (
         "chart.http_enabled is false, but this version does not give the nodes the certificate of "
         "the site's registry, so no pull could be proven; set it to true"
-    ]
+    )
+    return [problem]
 
 
 def _storage_problems(site: Site, classes: Sequence[str]) -> list[str]:
