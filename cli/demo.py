@@ -19,6 +19,8 @@ from pathlib import Path
 
 import click
 
+from cli.demo_fleet import write_demo_fleet
+
 _UI_PORT = 4200
 _PATIENCE = 60.0
 
@@ -74,12 +76,13 @@ def _run(folder: Path, sites: int) -> int:
         environment = _home(folder) | read_exports(folder / "lab/env.sh")
         environment["PREFECT_API_URL"] = f"{url}/api"
         _say(f"both are up after {time.monotonic() - started:.0f} s; onboarding the sites")
-        code = _acrfleet(["onboard", str(folder / "lab/fleet.yaml")], environment)
+        fleet = str(write_demo_fleet(folder / "lab/fleet.yaml", folder / "fleet.yaml"))
+        code = _acrfleet(["onboard", fleet], environment)
         if code == 0:
             _say("\nthe same command once more: nothing is left to do")
-            code = _acrfleet(["onboard", str(folder / "lab/fleet.yaml")], environment)
+            code = _acrfleet(["onboard", fleet], environment)
         _say("\nwhat `acrfleet status` knows about the fleet")
-        _acrfleet(["status", str(folder / "lab/fleet.yaml")], environment)
+        _acrfleet(["status", fleet], environment)
     _say(_where_to_look(folder, time.monotonic() - started))
     return code
 
@@ -88,7 +91,7 @@ def _where_to_look(folder: Path, seconds: float) -> str:
     return (
         f"\nfinished in {seconds:.0f} s. Where to look:\n"
         f"  Prefect UI   make ui, then http://127.0.0.1:{_UI_PORT}/runs and /artifacts\n"
-        f"  fleet file   {folder}/lab/fleet.yaml\n"
+        f"  fleet file   {folder}/fleet.yaml (the example with the lab's addresses)\n"
         f"  every write  {folder}/lab/audit.jsonl"
     )
 
