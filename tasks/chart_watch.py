@@ -39,7 +39,7 @@ def watch_chart(session: SiteSession) -> SiteEndpoint:
             f"{session.site.name} is not online yet; still waiting for {phase}. Nothing failed: "
             "run the onboarding again later."
         )
-    say(f"{session.site.name} is online at {endpoint.url}")
+    say(f"online at {endpoint.url}")
     return endpoint
 
 

@@ -145,12 +145,15 @@ def _apply(session: "SiteSession", change: NodeChange, plan: RegistriesPlan) -> 
         text = wanted_text(node.name, change.file, plan)
         backup = node.write_registries(change.file.path, text, change.file.sha256)
         action = Action.CHANGED if backup else Action.CREATED
-        say(f"{name}: wrote {change.file.path}" + (f", backup {backup}" if backup else ""))
-    say(f"{name}: restarting {change.unit}, because {change.restart}")
+        say(
+            f"{change.node.name}: wrote {change.file.path}"
+            + (f", backup {backup}" if backup else "")
+        )
+    say(f"{change.node.name}: restarting {change.unit}, because {change.restart}")
     verdict = restart_node(session, change)
     if not verdict.is_healthy:
         roll_back(session, change, plan, verdict)
-    say(f"{name}: {verdict.reason}")
+    say(f"{change.node.name}: {verdict.reason}")
     return Outcome(
         kind="registries.yaml on", name=name, action=action, detail=f"{change.unit} restarted"
     )
