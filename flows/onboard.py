@@ -60,4 +60,4 @@ def onboard(run: SiteRun, upstream: Upstream) -> None:
         evidence = verify_pulls(session, endpoint, login_server, probe)
         password = find_password_in_use(session)
     run.record = proven_record(run.record, site, evidence, password, repositories)
-    run.message = f"pulls from {endpoint.url}"
+    run.message = f"pulls {probe.repository}:{probe.tag} from {endpoint.url}"

@@ -49,4 +49,4 @@ def verify(run: SiteRun, upstream: Upstream) -> None:
         password = find_password_in_use(session)
     repositories = upstream.repositories_of(site)
     run.record = proven_record(run.record, site, evidence, password, repositories)
-    run.message = f"pulls from {endpoint.url}"
+    run.message = f"pulls {probe.repository}:{probe.tag} from {endpoint.url}"
