@@ -7,6 +7,7 @@ onboard` and `acrfleet status` against them: what it shows is what happens again
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -43,6 +44,7 @@ def demo(folder: Path, sites: int, ui: bool) -> None:
         acrfleet demo
         acrfleet demo --ui
     """
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:
         sys.exit(_show_ui(folder) if ui else _run(folder, sites))
     except DemoBrokenError as error:
@@ -100,6 +102,10 @@ def _show_ui(folder: Path) -> int:
     if not (folder / "prefect").exists():
         raise DemoBrokenError(f"there is no demo in {folder} yet: run `acrfleet demo` first")
     url = f"http://127.0.0.1:{_UI_PORT}"
+    if not _is_free(_UI_PORT):
+        raise DemoBrokenError(
+            f"port {_UI_PORT} is taken, perhaps by another Prefect server; stop it"
+        )
     with _process("prefect", _server(url), folder, _home(folder)) as server:
         _await(server, "prefect", folder, lambda: _answers(f"{url}/api/health"))
         _say(f"the Prefect UI shows the last demo at {url} until Ctrl-C")
@@ -211,6 +217,16 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _say(text: str) -> None:
