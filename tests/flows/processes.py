@@ -30,16 +30,22 @@ def start(arguments: Sequence[str], env: Mapping[str, str]) -> "subprocess.Popen
     )
 
 
-def kill_when(process: "subprocess.Popen[bytes]", is_time: Callable[[], bool]) -> int | None:
-    """SIGKILL the process as soon as `is_time`; return its exit code when it ended before."""
+def kill_when(
+    process: "subprocess.Popen[bytes]", is_time: Callable[[], bool]
+) -> tuple[int | None, bytes]:
+    """SIGKILL the process as soon as `is_time`.
+
+    Returns:
+        Its exit code when it ended before, else None; and what it printed.
+    """
     while process.poll() is None:
         if is_time():
             process.kill()
-            process.communicate()
-            return None
+            output, _ = process.communicate()
+            return None, output
         time.sleep(0.001)
-    process.communicate()
-    return process.returncode
+    output, _ = process.communicate()
+    return process.returncode, output
 
 
 def writes_reach(lab: LabThread, count: int) -> Callable[[], bool]:
