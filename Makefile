@@ -47,6 +47,7 @@ fmt: $(READY) ## format the code and mend what a machine can mend
 docs: $(READY) ## write the generated reference pages anew
 	@$(RUN)/python -m tests.errors_page
 	@$(RUN)/python -m tests.fleet_file_page
+	@$(RUN)/python -m tests.blocks_page
 
 clean: ## remove everything that make put here
 	rm -rf .venv .uv .lab .demo .cache

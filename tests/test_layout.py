@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import flows
+from tests.blocks_page import blocks_page
 from tests.errors_page import errors_page
 
 ROOT = Path(__file__).parent.parent
@@ -66,6 +67,11 @@ def test_no_file_hides_a_dependency_or_a_standard_module() -> None:
 def test_the_errors_page_says_what_the_error_classes_say() -> None:
     """`make docs` writes the page anew from the classes."""
     assert (ROOT / "docs/reference/errors.md").read_text() == errors_page()
+
+
+def test_the_blocks_page_says_what_the_blocks_say() -> None:
+    """`make docs` writes the page anew from the classes."""
+    assert (ROOT / "docs/reference/blocks.md").read_text() == blocks_page()
 
 
 def test_a_wheel_holds_every_package() -> None:

@@ -7,6 +7,8 @@ import yaml
 from prefect.client.orchestration import get_client
 
 from fleet.results import FleetReport, Status
+from flows.onboard import onboard_site
+from flows.verify import verify_site
 from lab.thread import LabThread
 from tasks.records import read_record
 from tests.flows.lab_runs import host_file, onboard, running_lab, verify, writes
@@ -112,6 +114,20 @@ def test_verify_alone_proves_the_same_and_writes_nothing(lab: LabThread) -> None
     report = verify(lab)
     assert [r.status for r in report.results] == [Status.DONE] * 3
     assert writes(lab)[before:] == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("first")
+def test_a_single_site_has_flows_of_its_own_with_its_name_and_tags(lab: LabThread) -> None:
+    before = writes(lab)
+    for verb, flow in (("onboard", onboard_site), ("verify", verify_site)):
+        state = flow(str(lab.folder / "fleet.yaml"), "oslo", return_state=True)
+        assert state.is_completed(), state.message
+        with get_client(sync_client=True) as client:
+            run = client.read_flow_run(state.state_details.flow_run_id)
+        assert run.name == f"{verb} oslo"
+        assert {"site:oslo", "registry:acrfleetlab", "lab"} <= set(run.tags)
+    assert writes(lab) == before
 
 
 @pytest.mark.usefixtures("first")
