@@ -18,6 +18,7 @@ from cli.exit_codes import ExitCode
 from cli.input_errors import readable
 from fleet.results import FleetReport, Status
 
+_PATIENT = {"PREFECT_CLIENT_MAX_RETRIES": "15"}  # a busy server must not end a fleet's run
 _QUIET = {
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -79,6 +80,7 @@ def _run(
         chosen = select_sites(read_fleet(fleet_file), sites, tags)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    _set_unless_set(_PATIENT)
     if not verbose:
         _quiet_prefect()
     flow = getattr(importlib.import_module(module), name)
@@ -137,14 +139,18 @@ def _exit_code(report: FleetReport) -> ExitCode:
     return ExitCode.WAITING if report.having(Status.WAITING) else ExitCode.OK
 
 
+def _set_unless_set(variables: dict[str, str]) -> None:
+    for variable, value in variables.items():
+        os.environ.setdefault(variable, value)
+
+
 def _quiet_prefect() -> None:
     """Keep Prefect's log off the terminal; it still goes to the UI.
 
     A temporary server would write its own troubles there too, and report usage to its makers,
     which from a ship is only noise; what the environment says stands.
     """
-    for variable, value in _QUIET.items():
-        os.environ.setdefault(variable, value)
+    _set_unless_set(_QUIET)
     from prefect.logging.configuration import setup_logging
 
     setup_logging()
