@@ -108,6 +108,16 @@ def _report(
     return FleetReport.of(verb, fleet, [*results.values(), *missing])
 
 
+class _Job:
+    """What a site's task is given: a plain object, because Prefect walks through collections.
+
+    It would walk through the dict of results while other threads add to it.
+    """
+
+    def __init__(self, verb: str, site: Site, work: Work, results: dict[str, SiteResult]) -> None:
+        self.verb, self.site, self.work, self.results = verb, site, work, results
+
+
 def _run_one(verb: str, site: Site, work: Work, results: dict[str, SiteResult]) -> None:
     run = _site_task.with_options(
         task_run_name=f"{verb} {site.name}",
@@ -115,7 +125,7 @@ def _run_one(verb: str, site: Site, work: Work, results: dict[str, SiteResult]) 
     )
     try:
         with working_on(site.name):
-            state = run(verb, site, work, results, return_state=True)
+            state = run(_Job(verb, site, work, results), return_state=True)
             if site.name not in results:
                 state.result()
     except Exception as error:  # noqa: BLE001 - Prefect's own trouble must not end the fleet
@@ -123,12 +133,13 @@ def _run_one(verb: str, site: Site, work: Work, results: dict[str, SiteResult]) 
 
 
 @task(name="site", cache_policy=NO_CACHE, persist_result=False)
-def _site_task(verb: str, site: Site, work: Work, results: dict[str, SiteResult]) -> State[None]:
+def _site_task(job: _Job) -> State[None]:
+    verb, site = job.verb, job.site
     started, now = time.monotonic(), datetime.now(UTC)
     run = SiteRun(site, blank_record(site, now))
     try:
         run.record = latest_record(site, now)
-        work(run)
+        job.work(run)
         result = SiteResult(site=site.name, verb=verb, status=Status.DONE, message=run.message)
     except Exception as error:  # noqa: BLE001 - becomes the site's result, with its type
         result = _failed(verb, site, error)
@@ -136,7 +147,7 @@ def _site_task(verb: str, site: Site, work: Work, results: dict[str, SiteResult]
         result = SiteResult(site=site.name, verb=verb, status=Status.STOPPED, message="stopped")
     seconds = time.monotonic() - started
     result = result.model_copy(update={"seconds": seconds, "outcomes": tuple(run.outcomes)})
-    results[site.name] = result
+    job.results[site.name] = result
     _publish(site, run.record.after(result, now), result)
     return _state(result)
 

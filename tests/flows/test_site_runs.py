@@ -144,3 +144,10 @@ def test_what_was_done_before_a_failure_is_counted() -> None:
     report, _ = run({"oslo": breaks_after_a_change})
     assert report.results[0].status is Status.FAILED
     assert report.results[0].changes == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_sites_that_end_while_others_begin_do_not_disturb_them() -> None:
+    report, _ = run({f"site{n:03}": works for n in range(120)}, at_once=16)
+    assert len(report.having(Status.DONE)) == 120, report.results[0].message
