@@ -56,7 +56,9 @@ class AzureLogin(Block):
     _block_type_name = "Azure login"
     _block_type_slug = "acrfleet-azure-login"
     _description = "A service principal, an identity or the default chain, in any Azure cloud."
-    _documentation_url = HttpUrl("https://example.invalid/acrfleet/docs/reference/blocks.md")
+    _documentation_url = HttpUrl(
+        "https://learn.microsoft.com/azure/developer/python/sdk/authentication/overview"
+    )
 
     kind: Kind = Field(
         default="default chain",

@@ -31,7 +31,9 @@ class RegistrySettings(Block):
     _block_type_name = "Registry settings"
     _block_type_slug = "acrfleet-registry-settings"
     _description = "An Azure Container Registry that is the parent of connected registries."
-    _documentation_url = HttpUrl("https://example.invalid/acrfleet/docs/reference/blocks.md")
+    _documentation_url = HttpUrl(
+        "https://learn.microsoft.com/azure/container-registry/intro-connected-registry"
+    )
 
     subscription_id: str = Field(
         default=..., title="Subscription", description="The Azure subscription, a GUID."

@@ -32,7 +32,7 @@ class SiteSsh(Block):
     _block_type_name = "Site SSH"
     _block_type_slug = "acrfleet-site-ssh"
     _description = "The SSH user, key and known hosts with which sites are reached."
-    _documentation_url = HttpUrl("https://example.invalid/acrfleet/docs/reference/blocks.md")
+    _documentation_url = HttpUrl("https://man.openbsd.org/sshd.8#SSH_KNOWN_HOSTS_FILE_FORMAT")
 
     user: str = Field(
         default=..., title="User", description="The user on the nodes; a node may name another."
