@@ -31,7 +31,7 @@ from fleet.passwords import (
 from tasks.azure_limits import azure_slot
 from tasks.chart_watch import watch_chart
 from tasks.policy import READ, WAIT, WRITE
-from tasks.run_log import say, warn
+from tasks.run_log import said, say, warn
 from tasks.sessions import SiteSession
 
 
@@ -90,7 +90,7 @@ def install_chart(session: SiteSession) -> tuple[Outcome, ...]:
         detail = ", ".join(chart_differences(body, found)) or "labels"
         change = {"metadata": {"labels": our_labels(site)}, "spec": body["spec"]}
         cluster.patch_chart(chart.namespace, chart.release, change)
-    return (_said(Outcome(kind="HelmChart", name=chart.release, action=action, detail=detail)),)
+    return (said(Outcome(kind="HelmChart", name=chart.release, action=action, detail=detail)),)
 
 
 @task(name="wait until online", task_run_name="wait until {session.site.name} is online", **WAIT)
@@ -109,7 +109,7 @@ def _create_namespace(session: SiteSession) -> Outcome:
     if session.cluster.find_namespace(name) is not None:
         return Outcome(kind="Namespace", name=name, action=Action.UNCHANGED)
     session.cluster.create_namespace(name, our_labels(session.site))
-    return _said(Outcome(kind="Namespace", name=name, action=Action.CREATED))
+    return said(Outcome(kind="Namespace", name=name, action=Action.CREATED))
 
 
 def _deliver(session: SiteSession) -> Outcome:
@@ -132,7 +132,7 @@ def _deliver(session: SiteSession) -> Outcome:
     else:
         return Outcome(kind="Secret", name=name, action=Action.UNCHANGED, detail=mark.slot)
     action = Action.CREATED if found is None else Action.CHANGED
-    return _said(Outcome(kind="Secret", name=name, action=action, detail=mark.slot))
+    return said(Outcome(kind="Secret", name=name, action=action, detail=mark.slot))
 
 
 def _sync_password(
@@ -178,9 +178,3 @@ def _differs(found: SecretView, body: dict[str, object], text: SecretStr) -> boo
         or not wanted["labels"].items() <= found.meta.labels.items()
         or not wanted["annotations"].items() <= found.meta.annotations.items()
     )
-
-
-def _said(outcome: Outcome) -> Outcome:
-    if outcome.is_change:
-        say(str(outcome))
-    return outcome

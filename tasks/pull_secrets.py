@@ -39,7 +39,7 @@ from fleet.pull_secrets import (
 )
 from tasks.azure_limits import azure_slot
 from tasks.policy import WAIT
-from tasks.run_log import say
+from tasks.run_log import said, say
 from tasks.sessions import SiteSession
 from tasks.waiting import wait_for
 
@@ -250,7 +250,7 @@ def _write_secret(
     elif action is not Action.UNCHANGED:
         session.cluster.patch_secret(namespace, site.pull_secrets.name, body)
     name = f"{namespace}/{site.pull_secrets.name}"
-    return _said(Outcome(kind="pull secret", name=name, action=action, detail=mark.slot))
+    return said(Outcome(kind="pull secret", name=name, action=action, detail=mark.slot))
 
 
 def _accounts(session: SiteSession, targets: _Targets) -> list[tuple[str, str]]:
@@ -289,10 +289,4 @@ def _attach(session: SiteSession, namespace: str, account: str) -> Outcome:
                 raise
             continue
         break
-    return _said(Outcome(kind="service account", name=name, action=Action.CHANGED, detail=secret))
-
-
-def _said(outcome: Outcome) -> Outcome:
-    if outcome.is_change:
-        say(str(outcome))
-    return outcome
+    return said(Outcome(kind="service account", name=name, action=Action.CHANGED, detail=secret))

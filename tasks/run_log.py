@@ -5,6 +5,7 @@ import logging
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
+from fleet.outcomes import Outcome
 from tasks.progress import tell
 
 
@@ -12,6 +13,13 @@ def say(message: str) -> None:
     """Log one sentence to the current run, or to the program's logger outside of a run."""
     tell(message)
     _logger().info(message)
+
+
+def said(outcome: Outcome) -> Outcome:
+    """Say what was written, keep quiet about what was left alone, and pass the outcome on."""
+    if outcome.is_change:
+        say(str(outcome))
+    return outcome
 
 
 def note(message: str) -> None:
