@@ -11,6 +11,7 @@ from pathlib import Path
 from lab.azure.standalone import main as run_azure
 from lab.faults import Faults
 from lab.latency import load_latency
+from lab.places import DISTRIBUTION, parse_distributions
 from lab.world import World
 
 _EXAMPLES = """examples:
@@ -49,6 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--latency", default="none", help="none, lan, satellite or a YAML file (none)")
     up.add_argument("--faults", type=Path, metavar="FILE", help="YAML or JSON list of faults")
     up.add_argument("--minute", type=float, default=1.0, help="seconds a lab minute lasts (1)")
+    up.add_argument(
+        "--distribution",
+        default=DISTRIBUTION,
+        metavar="NAME",
+        help="k3s, rke2 or containerd, also in a version: k3s@v1.28.5+k3s1; or SITE=NAME,... (k3s)",
+    )
     up.add_argument("--profile", choices=("recorded", "spec"), default="recorded")
     return parser
 
@@ -64,6 +71,7 @@ async def _up(options: argparse.Namespace) -> int:
         faults=Faults.load(options.faults) if options.faults else None,
         minute=options.minute,
         profile=options.profile,
+        distribution=parse_distributions(options.distribution),
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -18,14 +18,16 @@ _PURPOSES = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
 class Authority:
     """Signs server and client certificates; its own certificate is written to `ca_file`."""
 
-    def __init__(self, folder: Path, name: str = "acrfleet lab CA") -> None:
-        """Make a key and a self-signed certificate below `folder`."""
+    def __init__(
+        self, folder: Path, name: str = "acrfleet lab CA", *, life: timedelta = _LIFE
+    ) -> None:
+        """Make a key and a self-signed certificate below `folder`; a negative life is over."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _subject(name)
         self._certificate = (
-            _builder(self._name, self._name, self._key.public_key(), self._key.public_key())
+            _builder(self._name, self._name, self._key.public_key(), self._key.public_key(), life)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(_key_usage(authority=True), critical=True)
             .sign(self._key, hashes.SHA256())
@@ -35,13 +37,25 @@ class Authority:
         self.ca_file.write_bytes(self.pem)
 
     def issue(
-        self, common_name: str, *, names: Sequence[str] = (), organization: str | None = None
+        self,
+        common_name: str,
+        *,
+        names: Sequence[str] = (),
+        organization: str | None = None,
+        life: timedelta = _LIFE,
     ) -> tuple[bytes, bytes]:
-        """Return certificate and key as PEM; `names` are DNS names and IP addresses it serves."""
+        """Return certificate and key as PEM.
+
+        Args:
+            common_name: The subject's name; it serves none.
+            names: DNS names and IP addresses it serves.
+            organization: The subject's organization.
+            life: How long from now on it is valid; a negative one is over.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _subject(common_name, organization)
         builder = (
-            _builder(subject, self._name, key.public_key(), self._key.public_key())
+            _builder(subject, self._name, key.public_key(), self._key.public_key(), life)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(_PURPOSES), critical=False)
@@ -59,12 +73,20 @@ class Authority:
     def server_context(self, names: Sequence[str]) -> ssl.SSLContext:
         """Return a TLS context for a server that answers under these names."""
         certificate, key = self.issue(names[0], names=names)
-        bundle = self.folder / f"server-{names[0]}.pem"
-        bundle.touch(mode=0o600)
-        bundle.write_bytes(certificate + key)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(bundle)
-        return context
+        return context_of(self.folder / f"server-{names[0]}.pem", certificate, key)
+
+
+def context_of(bundle: Path, certificate: bytes, key: bytes) -> ssl.SSLContext:
+    """Return a server's TLS context for a certificate and its key, which go into `bundle`.
+
+    Raises:
+        ssl.SSLError: They are no PEM, or do not belong together.
+    """
+    bundle.touch(mode=0o600)
+    bundle.write_bytes(certificate + b"\n" + key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(bundle)
+    return context
 
 
 def _subject(common_name: str, organization: str | None = None) -> x509.Name:
@@ -100,6 +122,7 @@ def _builder(
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
     issuer_key: ec.EllipticCurvePublicKey,
+    life: timedelta,
 ) -> x509.CertificateBuilder:
     """Start a certificate with the key identifiers that strict verification asks for."""
     now = datetime.now(UTC)
@@ -110,8 +133,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + _LIFE)
+        .not_valid_before(min(now, now + life) - timedelta(hours=1))
+        .not_valid_after(now + life)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(signed_by, critical=False)
     )

@@ -4,7 +4,9 @@ GET    /state                 what runs, site by site
 POST   /faults                a JSON list of faults (lab/faults.py) to switch on
 DELETE /faults                switch all faults off
 POST   /sites/NAME/offline    cut a site's link (and /online: mend it)
-POST   /clock                 {"days": n}: move the lab's clock ahead
+POST   /sites/NAME/nodes/NODE/reboot    cut the power of a host for a moment
+DELETE /round-trips           count every node's SSH round trips anew
+POST   /clock                 {"days": n} or {"seconds": n}: move the lab's clock ahead
 POST   /stop                  end the lab
 """
 
@@ -17,6 +19,8 @@ from aiohttp import web
 
 from lab.clock import Clock
 from lab.faults import Fault, Faults
+
+_CLOCK_USAGE = 'say {"days": n} or {"seconds": n} with a number that is not negative'
 
 
 class Controlled(Protocol):
@@ -34,6 +38,12 @@ class Controlled(Protocol):
 
     async def set_offline(self, site: str, offline: bool) -> None:
         """Cut or mend a site's link; raises KeyError for a site that is not there."""
+
+    async def reboot(self, site: str, node: str) -> None:
+        """Reboot a host; raises KeyError for one that is not there."""
+
+    def reset_round_trips(self) -> None:
+        """Count round trips anew."""
 
 
 class Control:
@@ -56,6 +66,8 @@ class Control:
                 web.delete("/faults", self._clear_faults),
                 web.post("/sites/{site}/offline", self._cut),
                 web.post("/sites/{site}/online", self._mend),
+                web.post("/sites/{site}/nodes/{node}/reboot", self._reboot),
+                web.delete("/round-trips", self._reset_round_trips),
                 web.post("/clock", self._jump),
                 web.post("/stop", self._end),
             ]
@@ -105,11 +117,25 @@ class Control:
             raise web.HTTPNotFound(text=f"there is no site {site}") from error
         return await self._show(request)
 
+    async def _reboot(self, request: web.Request) -> web.Response:
+        site, node = request.match_info["site"], request.match_info["node"]
+        try:
+            await self._world.reboot(site, node)
+        except KeyError as error:
+            raise web.HTTPNotFound(text=f"there is no node {node} at a site {site}") from error
+        return await self._show(request)
+
+    async def _reset_round_trips(self, request: web.Request) -> web.Response:
+        self._world.reset_round_trips()
+        return await self._show(request)
+
     async def _jump(self, request: web.Request) -> web.Response:
-        days = (await _body(request, dict)).get("days")
-        if not isinstance(days, int | float) or days < 0:
-            raise web.HTTPBadRequest(text='say {"days": n} with a number that is not negative')
-        self._world.clock.jump(timedelta(days=days))
+        asked = await _body(request, dict)
+        days, seconds = asked.get("days", 0), asked.get("seconds", 0)
+        wrong = any(not isinstance(value, int | float) or value < 0 for value in (days, seconds))
+        if wrong or not asked.keys() & {"days", "seconds"}:
+            raise web.HTTPBadRequest(text=_CLOCK_USAGE)
+        self._world.clock.jump(timedelta(days=days, seconds=seconds))
         return await self._show(request)
 
     async def _end(self, request: web.Request) -> web.Response:

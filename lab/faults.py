@@ -6,11 +6,13 @@ Kinds and what a part does with them:
     status-after   do it, then answer with `status` all the same
     drop           close the connection, do nothing
     drop-after     do it, then close the connection
-    hang           accept and never answer
+    hang           accept and never answer, do nothing
+    hang-after     do it, then never answer
 Parts may know further kinds; they document them beside their code.
 """
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,11 @@ import yaml
 
 @dataclass
 class Fault:
-    """One thing that goes wrong. `times` counts down; None means always."""
+    """One thing that goes wrong.
+
+    The first `skip` operations that match go well; then `times` counts down, None means always.
+    `hanging` tells how many requests hang by it at this moment.
+    """
 
     part: str
     kind: str
@@ -30,6 +36,16 @@ class Fault:
     retry_after: float | None = None
     seconds: float = 1.0
     times: int | None = None
+    skip: int = 0
+    hanging: int = field(default=0, init=False)
+
+    async def hang(self) -> None:
+        """Never return; for the kinds `hang` and `hang-after`."""
+        self.hanging += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.hanging -= 1
 
 
 class Faults:
@@ -62,7 +78,7 @@ class Faults:
             operation: For example `PUT /registries/acr/tokens/oslo` or `systemctl restart k3s`.
             site: The site it belongs to, if any.
         """
-        hit = [
+        matching = [
             fault
             for fault in self.active
             if fault.part == part
@@ -70,6 +86,9 @@ class Faults:
             and fault.site in (None, site)
             and fnmatchcase(operation, fault.match)
         ]
+        hit = [fault for fault in matching if not fault.skip]
+        for fault in matching:
+            fault.skip = max(fault.skip - 1, 0)
         for fault in hit:
             if fault.times is not None:
                 fault.times -= 1

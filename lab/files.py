@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from lab.places import DISTRIBUTION
+
 FLEET_NAME = "lab"
 _MARK = "lab.json"
 _OURS = ("hosts", "ca", "kubeconfigs", "fleet.yaml", "env.sh", "audit.jsonl")
@@ -97,6 +99,7 @@ def _registry(registry: dict[str, Any], azure: dict[str, Any]) -> dict[str, Any]
 
 def _site(site: dict[str, Any]) -> dict[str, Any]:
     first = site["nodes"][0]
+    kind = site["distribution"]
     return {
         "name": site["name"],
         "registry": site["registry"],
@@ -110,6 +113,7 @@ def _site(site: dict[str, Any]) -> dict[str, Any]:
             for node in site["nodes"]
         ],
         "ssh": {key: first[key] for key in ("user", "key_file", "known_hosts")},
+        **({} if kind == DISTRIBUTION else {"host": {"distribution": kind}}),
     }
 
 

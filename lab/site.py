@@ -1,7 +1,9 @@
 """One site of the lab: a cluster, its hosts and, when the chart runs, its registry."""
 
 import asyncio
+import ipaddress
 import shutil
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from lab.audit import AuditLog
 from lab.certificates import Authority
 from lab.clock import Clock
 from lab.cluster import ClusterLab
+from lab.cluster.cluster_lab import HelmController
 from lab.faults import Faults
 from lab.hosts import HostLab
 from lab.latency import Latency
@@ -71,12 +74,18 @@ class SiteLab:
             site=plan.name,
             nodes=[(node.name, node.role) for node in plan.nodes],
             chart_seconds=shared.latency.chart_seconds,
+            helm_controller=None if self._api_is_a_pod else HelmController(),
         )
         self.hosts = {node.name: self._host(node) for node in plan.nodes}
         self._workloads: asyncio.Queue[tuple[Installation, bool]] = asyncio.Queue()
         self._service: tuple[str, str] | None = None
         self._started = AsyncExitStack()
         self._started.push_async_callback(self.edge.close)
+
+    @property
+    def _api_is_a_pod(self) -> bool:
+        """Tell whether this is kubeadm's: an API that outlives containerd, no helm-controller."""
+        return self.plan.distribution.partition("@")[0] == "containerd"
 
     @property
     def is_offline(self) -> bool:
@@ -86,7 +95,16 @@ class SiteLab:
     @property
     def state(self) -> dict[str, Any]:
         """Return what GET /state shows of this site."""
-        return {"name": self.name, "offline": self.is_offline, "registry": self.edge.state}
+        nodes = {
+            name: {
+                "round_trips": host.round_trips,
+                "logins": host.logins,
+                "most_clients": host.most_clients,
+            }
+            for name, host in self.hosts.items()
+        }
+        state = {"name": self.name, "offline": self.is_offline, "registry": self.edge.state}
+        return {**state, "nodes": nodes}
 
     def describe_nodes(self) -> list[dict[str, Any]]:
         """Return the nodes as lab.json has them."""
@@ -126,7 +144,12 @@ class SiteLab:
             host.set_offline(offline)
 
     async def dial(self, node: NodePlan, host: str, port: int) -> Streams:
-        """Connect the way a process on `node` would; raises OSError where that cannot reach."""
+        """Connect the way a process on `node` would; raises OSError where that cannot reach.
+
+        Faults of part `hosts` match `dial HOST:PORT`: `drop-packets` gives up after `seconds`
+        (a node's own patience is 30), `refuse` at once.
+        """
+        await self._misbehave(f"dial {host}:{port}")
         if host in _HERE and port == KUBERNETES_PORT and node.role == "server":
             return await asyncio.open_connection("127.0.0.1", self.cluster.port)
         service = self.cluster.resolve(host, port)
@@ -136,7 +159,17 @@ class SiteLab:
             return await asyncio.open_connection("127.0.0.1", port)
         if self.is_offline:
             raise OSError(101, f"Network is unreachable: {host}:{port}")
+        if not _is_address(host):
+            raise socket.gaierror(socket.EAI_NONAME, f"lookup {host}: no such host")
         return await self._shared.dial_cloud(host, port)
+
+    async def _misbehave(self, operation: str) -> None:
+        for fault in self._shared.faults.take("hosts", operation, self.name):
+            if fault.kind == "drop-packets":
+                await asyncio.sleep(fault.seconds)
+                raise TimeoutError
+            if fault.kind == "refuse":
+                raise ConnectionRefusedError(111, "Connection refused")
 
     def _port_behind(self, service: tuple[str, str]) -> int:
         """Return the loopback port that stands for a Service; nothing else in a pod listens."""
@@ -161,6 +194,7 @@ class SiteLab:
             folder=folder,
             ca_file=shared.authority.ca_file,
             restart_seconds=shared.latency.restart_seconds,
+            distribution=self.plan.distribution,
         )
         host.dial = partial(self.dial, node)
         host.rtt = shared.latency.ssh_rtt_ms / 1000
@@ -187,7 +221,7 @@ class SiteLab:
 
     def _service_changed(self, node: NodePlan, running: bool) -> None:
         self.cluster.set_node_running(node.name, running)
-        if node.role == "server":
+        if node.role == "server" and not self._api_is_a_pod:
             self.cluster.set_api_up(running)
 
     def _note_workload(
@@ -202,7 +236,11 @@ class SiteLab:
         self._service = (namespace, release) if running else None
         claim = self.cluster.volume_of(namespace, _CLAIM) or f"{namespace}/{release}"
         text, http = str(values.get("connectionString", "")), bool(values.get("httpEnabled"))
-        self._workloads.put_nowait((Installation(text, cluster_ip, port, http, claim), running))
+        secret = values.get("tls", {}).get("secret")
+        files = self.cluster.secret_of(namespace, secret) if secret else {}
+        pair = (files.get("tls.crt", b""), files.get("tls.key", b"")) if secret else None
+        installation = Installation(text, cluster_ip, port, http, claim, pair)
+        self._workloads.put_nowait((installation, running))
 
     async def _follow_workloads(self) -> None:
         """Start and stop the registry as its pod does, one after the other."""
@@ -215,6 +253,15 @@ class SiteLab:
                 await self.edge.start(installation, self.cluster.report_pod)
             except OSError as error:
                 self.cluster.report_pod(False, str(error))
+
+
+def _is_address(host: str) -> bool:
+    """Return whether a host's resolver has nothing to do: it knows no names of the cluster."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host in _HERE
+    return True
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -1,6 +1,6 @@
 """A whole lab for a test, in a thread of its own."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from lab.faults import Faults
 from lab.latency import Latency
 from lab.loops import LoopThread
+from lab.places import DISTRIBUTION
 from lab.world import World
 
 _PATIENCE = 120.0
@@ -32,6 +33,7 @@ class LabThread:
         latency: Latency | None = None,
         faults: Faults | None = None,
         profile: str = "recorded",
+        distribution: str | Mapping[str, str] = DISTRIBUTION,
     ) -> None:
         """Plan a world below `folder`; see lab.world.World for the arguments."""
         self.folder = folder
@@ -41,6 +43,7 @@ class LabThread:
             "latency": latency,
             "faults": faults,
             "profile": profile,
+            "distribution": distribution,
         }
 
     def __enter__(self) -> "LabThread":
@@ -80,6 +83,15 @@ class LabThread:
     def audit(self) -> list[dict[str, Any]]:
         """Return the audit log's lines so far."""
         return self.world.audit.read()
+
+    def round_trips(self) -> dict[str, int]:
+        """Return how often a client waited for each node since the last reset, by node."""
+        counted: dict[str, int] = self.call(self.world.round_trips)
+        return counted
+
+    def reset_round_trips(self) -> None:
+        """Count every node's round trips and logins anew."""
+        self.call(self.world.reset_round_trips)
 
     def call(
         self, work: Callable[..., Any] | Awaitable[Any], *args: Any, wait: float = 30, **named: Any

@@ -1,8 +1,9 @@
 """The whole outside world: Azure, sites with hosts and clusters, registries at the edge."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ from lab.clock import Clock
 from lab.control import Control
 from lab.faults import Faults
 from lab.files import make_room, write_files, write_kubeconfig
+from lab.hosts import HostLab
 from lab.latency import Latency
-from lab.places import REPOSITORIES, RESOURCE_GROUP, plan_sites
+from lab.places import DISTRIBUTION, REPOSITORIES, RESOURCE_GROUP, plan_sites
 from lab.registry.cloud_parent import CloudParent
+from lab.registry.connection_string import ConnectionString
+from lab.registry.edge import EdgeRegistry
+from lab.registry.edge_parent import EdgeParent
 from lab.site import Shared, SiteLab, Streams
 
 
@@ -33,6 +38,7 @@ class World:
         faults: Faults | None = None,
         minute: float = 1.0,
         profile: str = "recorded",
+        distribution: str | Mapping[str, str] = DISTRIBUTION,
     ) -> None:
         """Plan a world.
 
@@ -44,6 +50,7 @@ class World:
             faults: What goes wrong from the start on.
             minute: Real seconds that a lab minute lasts.
             profile: Which Azure: `recorded` or `spec` (connected-registry.md 10).
+            distribution: What runs on the hosts; see `lab.places.plan_sites`.
         """
         self.folder = folder.resolve()
         self.faults = faults or Faults()
@@ -51,7 +58,7 @@ class World:
         self.latency = latency or Latency()
         self.sites: dict[str, SiteLab] = {}
         self._started = AsyncExitStack()
-        self._plans = plan_sites(sites)
+        self._plans = plan_sites(sites, distribution)
         self._port, self._profile = port, profile
         self.stopping = asyncio.Event()
         self.control = Control(self, self.stopping.set)
@@ -89,6 +96,19 @@ class World:
         """Switch every fault off, but not the latency of the profile."""
         self.faults.clear()
         self._slow_down()
+
+    def round_trips(self) -> dict[str, int]:
+        """Return how often a client waited for each node since the last reset, by node."""
+        return {name: host.round_trips for name, host in self._hosts()}
+
+    def reset_round_trips(self) -> None:
+        """Count every node's round trips and logins anew."""
+        for _, host in self._hosts():
+            host.round_trips = host.logins = 0
+
+    async def reboot(self, site: str, node: str) -> None:
+        """Cut a host's power for a moment; raises KeyError for a host that is not there."""
+        await self.sites[site].hosts[node].reboot()
 
     async def set_offline(self, site: str, offline: bool) -> None:
         """Cut or mend a site's link; raises KeyError for a site that is not there."""
@@ -136,14 +156,32 @@ class World:
     async def _stop_sites(self) -> None:
         await asyncio.gather(*(site.stop() for site in self.sites.values()))
 
+    def _hosts(self) -> list[tuple[str, HostLab]]:
+        return [pair for site in self.sites.values() for pair in site.hosts.items()]
+
     def _slow_down(self) -> None:
         if self.latency.arm_ms:
             self.faults.add(part="azure", kind="latency", seconds=self.latency.arm_ms / 1000)
 
-    def _find_parent(self, gateway: str) -> CloudParent | None:
-        for name, registry in self.azure.cloud.registries.items():
-            if registry.data_host == gateway.lower():
-                return CloudParent(self.azure.registry(name))
+    def _find_parent(self, identity: ConnectionString) -> CloudParent | None:
+        """Return the registry in the cloud behind a gateway, or the parent at another site."""
+        for registry in self._registries():
+            if registry.gateway_endpoint == identity.gateway.lower():
+                return CloudParent(registry)
+        for registry in self._registries():
+            if registry.parent_of(identity.connected_registry) is not None:
+                find = partial(self._find_neighbour, registry, identity)
+                return EdgeParent(registry, identity, find)
+        return None
+
+    def _find_neighbour(
+        self, registry: RegistryLab, identity: ConnectionString
+    ) -> EdgeRegistry | None:
+        """Return the parent's registry if it runs and is reached at the gateway."""
+        above = registry.parent_of(identity.connected_registry)
+        for site in self.sites.values():
+            if above is not None and site.edge.serves == above:
+                return site.edge if identity.gateway in site.edge.addresses else None
         return None
 
     async def _dial_cloud(self, host: str, port: int) -> Streams:
@@ -171,6 +209,7 @@ class World:
         return {
             "name": site.name,
             "registry": site.plan.registry,
+            "distribution": site.plan.distribution.partition("@")[0],
             "kubeconfig": write_kubeconfig(self.folder, site.name, kubeconfig),
             "registry_endpoint": f"http://127.0.0.1:{site.edge.port}",
             "nodes": site.describe_nodes(),

@@ -3,6 +3,8 @@
 import inspect
 import json
 import uuid
+from datetime import datetime
+from email.utils import format_datetime
 from typing import Any
 
 from aiohttp import web
@@ -58,10 +60,11 @@ class ResourceManager:
         try:
             answer = await self._answer(request)
         except ArmError as error:
-            return _response(Answer(error.status, error.body, error.headers))
+            refusal = Answer(error.status, error.body, error.headers)
+            return _response(refusal, self._clock.now())
         if request.method in _WRITES and answer.status != 204:
             self._record(request, await request.read(), answer)
-        return _response(answer)
+        return _response(answer, self._clock.now())
 
     async def _answer(self, request: web.Request) -> Answer:
         self._check_login(request)
@@ -135,8 +138,9 @@ def _object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _response(answer: Answer) -> web.Response:
+def _response(answer: Answer, now: datetime) -> web.Response:
     ids = {
+        "Date": format_datetime(now, usegmt=True),
         "x-ms-request-id": str(uuid.uuid4()),
         "x-ms-correlation-request-id": str(uuid.uuid4()),
     }

@@ -54,7 +54,7 @@ def fault_middleware(faults: Faults, site_of: SiteOf, refuse: Refuse) -> Middlew
         if before is not None:
             return before
         response = await handler(request)
-        return _after(request, taken, refuse) or response
+        return await _after(request, taken, refuse) or response
 
     return meddle
 
@@ -76,7 +76,7 @@ async def _before(
         if fault.kind == "latency":
             await asyncio.sleep(fault.seconds)
         elif fault.kind == "hang":
-            await asyncio.Event().wait()
+            await fault.hang()
         elif fault.kind == "drop":
             return _drop(request)
         elif fault.kind == "status":
@@ -86,8 +86,12 @@ async def _before(
     return None
 
 
-def _after(request: web.Request, taken: list[Fault], refuse: Refuse) -> web.StreamResponse | None:
+async def _after(
+    request: web.Request, taken: list[Fault], refuse: Refuse
+) -> web.StreamResponse | None:
     for fault in taken:
+        if fault.kind == "hang-after":
+            await fault.hang()
         if fault.kind == "drop-after":
             return _drop(request)
         if fault.kind == "status-after":

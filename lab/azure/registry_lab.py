@@ -179,9 +179,23 @@ class RegistryLab:
         passwords = tuple(token.slots[slot] for slot in sorted(token.slots))
         return ClientToken(token.name, token.status == "enabled", self._actions(name), passwords)
 
+    def parent_of(self, connected_registry: str) -> str | None:
+        """Return the connected registry above one; None: this registry itself, or no such one."""
+        item = self.state.connected.get(connected_registry)
+        return item.parent if item is not None else None
+
+    def actions_above(self, connected_registry: str) -> list[tuple[str, ...]]:
+        """Return what the sync tokens of the ancestors may do, the parent's first."""
+        found, name = [], self.parent_of(connected_registry)
+        while name is not None:
+            found.append(self._actions(self.state.connected[name].token))
+            name = self.state.connected[name].parent
+        return found
+
     def _check_gateway(self, item: ConnectedRegistry) -> str | None:
-        actions = [action.lower() for action in self._actions(item.token)]
-        needed = [f"gateway/{item.name.lower()}/{verb}" for verb in GATEWAY_ACTIONS]
-        if all(each in actions for each in needed):
-            return None
-        return "UNAUTHORIZED: Insufficient scopes to perform the operation"
+        """Return why messages don't get through: each sync token on the way has to allow them."""
+        needed = {f"gateway/{item.name.lower()}/{verb}" for verb in GATEWAY_ACTIONS}
+        for actions in (self._actions(item.token), *self.actions_above(item.name)):
+            if not needed <= {action.lower() for action in actions}:
+                return "UNAUTHORIZED: Insufficient scopes to perform the operation"
+        return None

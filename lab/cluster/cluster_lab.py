@@ -1,6 +1,7 @@
 """One site's cluster: an API on a port, controllers behind it, nodes that send heartbeats."""
 
 import asyncio
+import base64
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -102,6 +103,11 @@ class ClusterLab:
         self._switching: asyncio.Task[None] | None = None
 
     @property
+    def requests(self) -> int:
+        """Return how many requests came to the API so far; the lab's own do not come this way."""
+        return self._server.requests
+
+    @property
     def port(self) -> int:
         """Return the API's port; 0 before `start`."""
         return self._server.port
@@ -185,6 +191,11 @@ class ClusterLab:
         kind = self.objects.kinds.named("PersistentVolumeClaim")
         found = self.objects.store.find(kind, namespace, claim)
         return found["spec"].get("volumeName") if found else None
+
+    def secret_of(self, namespace: str, name: str) -> dict[str, bytes]:
+        """Return what a Secret holds; one that is not there holds nothing."""
+        found = self.objects.store.find(self.objects.kinds.named("Secret"), namespace, name) or {}
+        return {key: base64.b64decode(value) for key, value in found.get("data", {}).items()}
 
     async def _switch(self) -> None:
         await self._server.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from lab.cluster import discovery, errors, listing
+from lab.cluster import discovery, errors, listing, protobuf
 from lab.cluster.kinds import Kinds, Object
 from lab.cluster.object_api import ObjectApi
 from lab.cluster.patches import check_type, patched
@@ -247,17 +247,21 @@ def _delete_options(request: Request) -> Object:
 
 
 def _decode(request: Request) -> Object:
-    """Return the body as an object; 415 for encodings other than JSON and YAML."""
+    """Return the body as an object; 415 for encodings other than JSON, YAML and protobuf."""
     try:
+        if request.content_type == protobuf.MEDIA_TYPE:
+            return protobuf.decode(request.body)
         if request.content_type in {"", "application/json"}:
             body = json.loads(request.body)
         elif request.content_type == "application/yaml":
             body = yaml.safe_load(request.body)
         else:
             raise errors.unsupported_media(
-                f"the lab's cluster reads application/json and application/yaml, not "
+                f"the lab's cluster reads JSON, YAML and Kubernetes' protobuf, not "
                 f"{request.content_type}"
             )
+    except protobuf.ProtobufError as error:
+        raise errors.unsupported_media(str(error)) from None
     except (ValueError, yaml.YAMLError) as error:
         raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from None
     if not isinstance(body, dict):

@@ -72,6 +72,7 @@ class HttpServer:
         self._server: web.Server | None = None
         self._ended: web.Server | None = None
         self.port = 0
+        self.requests = 0
 
     @property
     def up(self) -> bool:
@@ -136,18 +137,21 @@ class HttpServer:
         self.port = self._socket.getsockname()[1]
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.requests += 1
         faults = self._faults.take("cluster", f"{request.method} {request.path}", self._site)
         await asyncio.sleep(
             self._latency + sum(fault.seconds for fault in faults if fault.kind == "latency")
         )
         kinds = {fault.kind: fault for fault in faults}
         if "hang" in kinds:
-            await asyncio.Event().wait()
+            await kinds["hang"].hang()
         if "drop" in kinds:
             return _dropped(request)
         if "status" in kinds:
             return _json(kinds["status"].status, _fault_status(kinds["status"]), kinds["status"])
         answer = await self._answer(request)
+        if "hang-after" in kinds:
+            await kinds["hang-after"].hang()
         if "drop-after" in kinds:
             return _dropped(request)
         if fault := kinds.get("status-after"):

@@ -1,18 +1,21 @@
-"""`k3s` and `crictl` on a host."""
+"""`crictl` on a host."""
 
 import asyncio
-import base64
 import json
+import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from lab.clock import Clock
 from lab.faults import Fault
 from lab.hosts.arguments import Arguments, UsageError
-from lab.hosts.image_names import Credentials, Image, PullError
-from lab.hosts.image_pull import ImagePuller
-from lab.hosts.k3s_node import K3sNode
+from lab.hosts.cri_endpoint import cri_socket, no_connection
+from lab.hosts.distributions import Distribution
+from lab.hosts.image_names import Credentials, Image, PullError, decode_credentials
+from lab.hosts.image_pull import Download, ImagePuller
+from lab.hosts.node import Node
 from lab.hosts.stand_ins import Reply, ToolCall
 
 _PULL_VALUES = {
@@ -29,21 +32,17 @@ _GLOBAL_VALUES = {
     "-t": "timeout", "--timeout": "timeout", "-c": "config", "--config": "config",
 }  # fmt: skip
 _GLOBAL_FLAGS = {"-D": "debug", "--debug": "debug", "-v": "version", "--version": "version"}
-_NO_RIGHT = (
-    "FATA[0000] validate service connection: validate CRI v1 image API for endpoint "
-    '"unix:///run/k3s/containerd/containerd.sock": rpc error: code = Unavailable desc = connection '
-    'error: desc = "transport: Error while dialing: dial unix '
-    '/run/k3s/containerd/containerd.sock: connect: {reason}"\n'
-)
 _NOT_HERE = (
     "{tool}: the lab's hosts do not have this; use the Kubernetes API through the SSH tunnel\n"
 )
 
 
 class Crictl:
-    """Answers `k3s` and its `crictl`."""
+    """Answers `crictl`."""
 
-    def __init__(self, version: str, clock: Clock, node: K3sNode, puller: ImagePuller) -> None:
+    def __init__(
+        self, root: Path, distribution: Distribution, clock: Clock, node: Node, puller: ImagePuller
+    ) -> None:
         """Serve one node, whose containerd does not run yet.
 
         Attributes to set: `take_faults` for the operation `pull IMAGE` (latency, hang) and
@@ -51,49 +50,52 @@ class Crictl:
         """
         self.take_faults: Callable[[str], list[Fault]] = lambda _: []
         self.on_new_image: Callable[[str], None] = lambda _: None
-        self._version = version
+        self._root = root
+        self._distribution = distribution
         self._clock = clock
         self._node = node
         self._puller = puller
         self._is_running = False
-        self._pulls: set[asyncio.Task[Image]] = set()
+        self._pulls: dict[asyncio.Task[Image], Download] = {}
+
+    def pulls(self) -> list[Download]:
+        """Return the images that are being pulled."""
+        return list(self._pulls.values())
 
     def set_running(self, running: bool) -> None:
         """Follow K3s: its containerd answers while it runs; pulls under way end with it."""
         self._is_running = running
         if not running:
-            for pull in self._pulls:
+            for pull in list(self._pulls):
                 pull.cancel()
 
-    async def k3s(self, call: ToolCall) -> Reply:
-        """Answer `k3s ...`."""
-        tool, *rest = call.arguments or ["help"]
-        if tool in ("--version", "-v"):
-            return Reply(f"k3s version {self._version} (6a322f12)\ngo version go1.22.9\n")
-        if tool == "crictl":
-            return await self.crictl(call, rest)
-        return Reply(stderr=_NOT_HERE.format(tool=f"k3s {tool}"), exit=1)
+    async def run(
+        self, call: ToolCall, arguments: list[str], *, root: bool, bundled: bool
+    ) -> Reply:
+        """Answer `crictl ...`, root's alone, and only while containerd runs.
 
-    async def crictl(self, call: ToolCall, arguments: list[str]) -> Reply:
-        """Answer `crictl ...`, root's alone, and only while containerd runs."""
+        A `bundled` one (`k3s crictl`) knows its socket, another looks where crictl always looks.
+        """
         try:
             asked = Arguments(arguments, _GLOBAL_VALUES, _GLOBAL_FLAGS, stop_at_word=True)
             if asked.has("version"):
-                return Reply(f"crictl version {self._version.replace('+', '-')}\n")
-            if call.uid != 0 and not self._everyone_is_root(call):
-                return Reply(stderr=_NO_RIGHT.format(reason="permission denied"), exit=1)
-            if not self._is_running:
-                return Reply(stderr=_NO_RIGHT.format(reason="connection refused"), exit=1)
+                version = self._distribution.version.replace("+", "-")
+                return Reply(f"crictl version {version}\n")
+            own = self._distribution.socket
+            socket = cri_socket(asked, call.environment, self._root, own if bundled else None)
+            reason = self._refusal(socket, root=root)
+            if reason:
+                return Reply(stderr=no_connection(socket, reason), exit=1)
             return await self._command(call, asked.words)
         except UsageError as error:
             return Reply(stderr=f"FATA[0000] {error}\n", exit=1)
 
-    @staticmethod
-    def _everyone_is_root(call: ToolCall) -> bool:
-        """Without namespaces and without root there is nobody to become: sudo says who it is."""
-        return (
-            call.environment.get("SUDO_UID") == str(call.uid) and "SUDO_COMMAND" in call.environment
-        )
+    def _refusal(self, socket: str, *, root: bool) -> str:
+        if socket != self._distribution.socket:
+            return "no such file or directory"
+        if not root:
+            return "permission denied"
+        return "" if self._is_running else "connection refused"
 
     async def _command(self, call: ToolCall, words: list[str]) -> Reply:
         name, *rest = words or ["help"]
@@ -121,7 +123,7 @@ class Crictl:
         name = asked.words[0]
 
         def credentials_for(host: str) -> Credentials | None:
-            return given or self._configured_credentials(host)
+            return given or self._node.credentials(host)
 
         known = set(self._puller.images.values())
         try:
@@ -136,14 +138,14 @@ class Crictl:
         self, name: str, credentials_for: Callable[[str], Credentials | None]
     ) -> Image:
         pull = asyncio.create_task(self._pull_with_faults(name, credentials_for))
-        self._pulls.add(pull)
+        self._pulls[pull] = Download(name, time.monotonic())
         try:
             await asyncio.wait([pull])
             if pull.cancelled():
                 raise PullError("error reading from server: EOF", code="Unavailable")
             return await pull
         finally:
-            self._pulls.discard(pull)
+            self._pulls.pop(pull, None)
             pull.cancel()
 
     async def _pull_with_faults(
@@ -151,18 +153,13 @@ class Crictl:
     ) -> Image:
         for fault in self.take_faults(f"pull {name}"):
             if fault.kind == "hang":
+                self._pulls = {
+                    pull: download._replace(since=None) if download.name == name else download
+                    for pull, download in self._pulls.items()
+                }
                 await asyncio.Event().wait()
             await asyncio.sleep(fault.seconds if fault.kind == "latency" else 0)
         return await self._puller.pull(name, self._node.sources, credentials_for)
-
-    def _configured_credentials(self, host: str) -> Credentials | None:
-        """Return what registries.yaml had for the endpoint's host at the last start."""
-        auth = self._node.registries.configs.get(host, {}).get("auth") or {}
-        if auth.get("auth"):
-            return _decode(str(auth["auth"]))
-        if auth.get("username"):
-            return Credentials(str(auth["username"]), str(auth.get("password", "")))
-        return None
 
     async def _images(self, call: ToolCall, arguments: list[str]) -> Reply:
         asked = Arguments(arguments, _LIST_VALUES, _LIST_FLAGS)
@@ -212,21 +209,16 @@ class Crictl:
             {"type": kind, "status": True, "reason": "", "message": ""}
             for kind in ("RuntimeReady", "NetworkReady")
         ]
-        folder = f"{self._node.configuration.data_folder}/agent/etc/containerd/certs.d"
-        config = {
-            "registry": {
-                "configPath": folder,
-                "mirrors": None,
-                "configs": None,
-            }
-        }
+        config = {"registry": self._node.registry_settings()}
         return Reply(
             json.dumps({"status": {"conditions": conditions}, "config": config}, indent=2) + "\n"
         )
 
     async def _show_version(self, call: ToolCall, arguments: list[str]) -> Reply:
+        number = ".".join(str(part) for part in self._distribution.containerd)
+        end = "" if self._distribution.kind == "containerd" else "-k3s2"
         return Reply(
-            "Version:  0.1.0\nRuntimeName:  containerd\nRuntimeVersion:  v1.7.23-k3s2\n"
+            f"Version:  0.1.0\nRuntimeName:  containerd\nRuntimeVersion:  v{number}{end}\n"
             "RuntimeApiVersion:  v1\n"
         )
 
@@ -243,10 +235,9 @@ def _given_credentials(asked: Arguments, environment: dict[str, str]) -> Credent
 
 def _decode(encoded: str) -> Credentials:
     try:
-        user, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+        return decode_credentials(encoded)
     except ValueError:
         raise UsageError("pulling image: invalid auth: illegal base64 data") from None
-    return Credentials(user, password)
 
 
 def _pull_failed(name: str, error: PullError, now: datetime) -> Reply:

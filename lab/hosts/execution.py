@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import asyncssh
@@ -46,6 +46,11 @@ class Executor:
         with contextlib.suppress(ConnectionError):
             await self._shells.signal(running, number)
 
+    async def kill_all(self) -> None:
+        """Kill every process of the host."""
+        with contextlib.suppress(ConnectionError):
+            await self._shells.kill_all(self.root)
+
     def path(self, path: str) -> str:
         """Return a host's path as commands see it in this mode."""
         return path if self.namespace else str(self.root) + path
@@ -73,6 +78,10 @@ class Executor:
         return Command(argv, environment, uid=number, gid=number, folder=home)
 
 
+async def _tell(status: asyncio.Future[int], ended: Callable[[int], None]) -> None:
+    ended(await asyncio.shield(status))
+
+
 class Channel:
     """One SSH exec channel and the command behind it.
 
@@ -86,8 +95,12 @@ class Channel:
         self._executor = executor
         self._ends: list[int] = []
 
-    async def run(self, command: Command) -> int:
-        """Run a command to its end and until its output is closed; return its status."""
+    async def run(self, command: Command, ended: Callable[[int], None]) -> int:
+        """Run a command to its end and until its output is closed; return its status.
+
+        `ended` gets the status as soon as there is one: like sshd, which does not wait for what
+        a command has left behind and what may still write.
+        """
         pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
         theirs = [pipes[0][0], pipes[1][1], pipes[2][1]]
         ours = [pipes[0][1], pipes[1][0], pipes[2][0]]
@@ -98,13 +111,15 @@ class Channel:
         finally:
             for end in theirs:
                 os.close(end)
+        telling = asyncio.create_task(_tell(running.status, ended))
         feed = asyncio.create_task(self._feed(running, ours[0]))
         try:
             await asyncio.gather(
                 self._drain(ours[1], self._process.stdout),
                 self._drain(ours[2], self._process.stderr),
             )
-            return await asyncio.shield(running.status)
+            await telling
+            return running.status.result()
         finally:
             feed.cancel()
 

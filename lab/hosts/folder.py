@@ -2,13 +2,14 @@
 
 import os
 import re
+import shutil
 from functools import cache
 from pathlib import Path
 
+from lab.hosts.distributions import Distribution, Unit, base_tools
 from lab.hosts.machine import make_mount_points, python_in_host, python_of_machine
 
 USER_ID = 1000
-TOOLS = ("systemctl", "journalctl", "k3s", "crictl", "kubectl", "ctr")
 SUDO = "usr/local/bin/sudo"
 _STAND_IN = "opt/lab/stand-in"
 
@@ -21,10 +22,9 @@ VERSION_CODENAME=bookworm
 ID=debian
 """
 
-_SERVER_UNIT = """\
+_UNIT = """\
 [Unit]
-Description=Lightweight Kubernetes
-Documentation=https://k3s.io
+Description={unit.description}
 Wants=network-online.target
 After=network-online.target
 
@@ -32,7 +32,7 @@ After=network-online.target
 WantedBy=multi-user.target
 
 [Service]
-Type={type}
+Type={unit.type}
 EnvironmentFile=-/etc/default/%N
 EnvironmentFile=-/etc/sysconfig/%N
 EnvironmentFile=-/etc/systemd/system/{name}.service.env
@@ -45,19 +45,38 @@ TasksMax=infinity
 TimeoutStartSec=0
 Restart=always
 RestartSec=5s
-ExecStart=/usr/local/bin/k3s \\
-    {role} \\
+ExecStart={command} \\
 
+"""
+_CONTAINERD_2 = """\
+version = 3
+
+[plugins.'io.containerd.cri.v1.images'.registry]
+  config_path = '/etc/containerd/certs.d'
+
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
+  SystemdCgroup = true
+"""
+_CONTAINERD_1 = """\
+version = 2
+
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "/etc/containerd/certs.d"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+  SystemdCgroup = true
 """
 
 
-def make_host(root: Path, *, name: str, role: str, user: str, namespace: bool) -> None:
+def make_host(
+    root: Path, *, name: str, distribution: Distribution | None, user: str, namespace: bool
+) -> None:
     """Write a new host's files; what exists already (a lab started again) is left alone.
 
     Args:
         root: The folder that is the host's `/`.
         name: Host name.
-        role: server, agent, or anything else for a host without K3s (a jump host).
+        distribution: What runs on it; None for a host without Kubernetes (a jump host).
         user: The account that may log in, uid 1000.
         namespace: Whether commands see this folder as `/` (else they see its path on this machine).
     """
@@ -72,9 +91,9 @@ def make_host(root: Path, *, name: str, role: str, user: str, namespace: bool) -
     home.mkdir(exist_ok=True, mode=0o755)
     if os.geteuid() == 0:
         os.chown(home, USER_ID, USER_ID)
-    _write_stand_ins(root, namespace=namespace)
-    if role in ("server", "agent"):
-        _write_k3s(root, role)
+    _write_stand_ins(root, distribution, namespace=namespace)
+    if distribution:
+        _write_distribution(root, distribution)
 
 
 def _make_unreadable(folder: Path) -> None:
@@ -100,12 +119,17 @@ def _etc(name: str, user: str) -> dict[str, str]:
     }
 
 
-def _write_stand_ins(root: Path, *, namespace: bool) -> None:
+def _write_stand_ins(root: Path, distribution: Distribution | None, *, namespace: bool) -> None:
     program = root / _STAND_IN
     program.write_text(_stand_in_text("/opt/lab" if namespace else str(program.parent), namespace))
     program.chmod(0o755)
-    for tool in TOOLS:
+    for tool in (*base_tools(), *(distribution.tools if distribution else ())):
         set_tool(root, tool, present=True)
+    for path in distribution.bundled_tools if distribution else ():
+        link = root / path[1:]
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():
+            link.symlink_to(Path(*[".."] * (path.count("/") - 1), _STAND_IN))
 
 
 def set_tool(root: Path, tool: str, *, present: bool) -> None:
@@ -115,6 +139,16 @@ def set_tool(root: Path, tool: str, *, present: bool) -> None:
         link.symlink_to(Path("../../..", _STAND_IN))
     elif not present:
         link.unlink(missing_ok=True)
+
+
+def clear_at_boot(root: Path) -> None:
+    """Empty the folders that do not outlive a boot."""
+    for folder in ("run", "tmp"):
+        for entry in (root / folder).iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
 
 
 @cache
@@ -133,19 +167,44 @@ def _stand_in_text(socket_folder: str, namespace: bool) -> str:
     return f"#!{python} -IS\n{text}"
 
 
-def _write_k3s(root: Path, role: str) -> None:
-    name = "k3s" if role == "server" else "k3s-agent"
-    unit = _SERVER_UNIT.format(name=name, role=role, type="notify" if role == "server" else "exec")
-    for folder in ("systemd", "systemd/system", "rancher", "rancher/k3s", "rancher/node"):
-        (root / "etc" / folder).mkdir(exist_ok=True)
-    _write_new(root / f"etc/systemd/system/{name}.service", unit)
-    _write_new(root / f"etc/systemd/system/{name}.service.env", "", mode=0o600)
+def _write_distribution(root: Path, distribution: Distribution) -> None:
+    for folder in (distribution.config_folder, str(Path(distribution.kubeconfig).parent)):
+        (root / folder[1:]).mkdir(parents=True, exist_ok=True)
+    wants = root / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True, exist_ok=True)
+    for unit in (*distribution.units, *distribution.spare_units):
+        _write_unit(root, unit)
+    for unit in distribution.units:
+        if not (wants / unit.name).is_symlink():
+            (wants / unit.name).symlink_to(f"{unit.folder}/{unit.name}")
+    if distribution.kind == "containerd":
+        newer = distribution.containerd >= (2, 0, 0)
+        text = _CONTAINERD_2 if newer else _CONTAINERD_1
+        _write_new(root / "etc/containerd/config.toml", text)
+
+
+def _write_unit(root: Path, unit: Unit) -> None:
+    name = unit.name.removesuffix(".service")
+    command = unit.command.replace(" ", " \\\n    ")
+    folder = root / unit.folder[1:]
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_new(folder / unit.name, _UNIT.format(unit=unit, name=name, command=command))
+    if unit.folder.startswith("/etc"):
+        _write_new(folder / f"{unit.name}.env", "", mode=0o600)
 
 
 def _write_new(path: Path, text: str, mode: int = 0o644) -> None:
     if not path.exists():
         path.touch(mode=mode)
         path.write_text(text)
+
+
+def write_root_only(root: Path, path: str, text: str) -> None:
+    """Write a file that only root may read, folders above it included."""
+    file = resolve(root, path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(text)
 
 
 def resolve(root: Path, path: str) -> Path:

@@ -1,9 +1,12 @@
 """One HTTP/1.1 request over a stream that somebody else connected."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -12,7 +15,15 @@ _TIMEOUT = 30.0
 
 
 class ExchangeError(Exception):
-    """The request got no answer; the text is what Go's HTTP client says."""
+    """The request got no answer; the text is what Go's HTTP client says.
+
+    `is_plain`: somebody answered, but not in TLS.
+    """
+
+    def __init__(self, text: str, *, is_plain: bool = False) -> None:
+        """Keep the words."""
+        super().__init__(text)
+        self.is_plain = is_plain
 
 
 @dataclass(frozen=True)
@@ -27,10 +38,37 @@ class Answer:
 
 @dataclass(frozen=True)
 class Network:
-    """How a host reaches addresses, and which certificates it trusts."""
+    """How a host reaches addresses, and which certificates it trusts.
+
+    Attributes:
+        dial: Connects to a host and port.
+        ca_file: The authorities of the host's system; None: this machine's.
+        authorities: PEM texts of further ones.
+        skip_verify: Whether any certificate is good enough.
+        dial_timeout: Seconds until a connection must stand.
+    """
 
     dial: Dial
-    trust: ssl.SSLContext
+    ca_file: Path | None = None
+    authorities: tuple[str, ...] = ()
+    skip_verify: bool = False
+    dial_timeout: float = _TIMEOUT
+
+    def changed(
+        self, authorities: tuple[str, ...], skip_verify: bool, dial_timeout: float | None
+    ) -> "Network":
+        """Return the network as one endpoint's settings want it; ValueError: no certificates."""
+        return replace(
+            self,
+            authorities=authorities,
+            skip_verify=skip_verify,
+            dial_timeout=_TIMEOUT if dial_timeout is None else dial_timeout,
+        )
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """Return how TLS checks certificates."""
+        return _trust(self.ca_file, self.authorities, self.skip_verify)
 
     async def request(
         self, method: str, url: str, headers: dict[str, str], body: bytes = b""
@@ -53,10 +91,12 @@ class Network:
             raise ExchangeError(f"{what}: {_certificate_problem(error)}") from None
         except ssl.SSLError:
             raise ExchangeError(
-                f"{what}: http: server gave HTTP response to HTTPS client"
+                f"{what}: http: server gave HTTP response to HTTPS client", is_plain=True
             ) from None
         except (asyncio.IncompleteReadError, ValueError):
             raise ExchangeError(f"{what}: EOF") from None
+        except socket.gaierror:
+            raise ExchangeError(f"{what}: dial tcp: lookup {host}: no such host") from None
         except OSError as error:
             reason = (error.strerror or "connection refused").lower()
             raise ExchangeError(f"{what}: dial tcp {host}:{port}: connect: {reason}") from None
@@ -64,7 +104,8 @@ class Network:
     async def _exchange(
         self, address: tuple[str, int], method: str, url: str, headers: dict[str, str], body: bytes
     ) -> Answer:
-        reader, writer = await self.dial(*address)
+        async with asyncio.timeout(self.dial_timeout):
+            reader, writer = await self.dial(*address)
         parts = urlsplit(url)
         try:
             if parts.scheme == "https":
@@ -79,6 +120,17 @@ class Network:
             return await _read_answer(reader, has_body=method != "HEAD")
         finally:
             writer.close()
+
+
+@cache
+def _trust(ca_file: Path | None, authorities: tuple[str, ...], skip_verify: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    for text in authorities:
+        context.load_verify_locations(cadata=text)
+    if skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 async def _read_answer(reader: asyncio.StreamReader, *, has_body: bool) -> Answer:

@@ -5,10 +5,7 @@ Sources: containerd docs/hosts.md and core/remotes/docker/config; distribution/r
 
 import base64
 import re
-import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 
 class PullError(Exception):
@@ -66,11 +63,25 @@ class Image:
 
 @dataclass(frozen=True)
 class Source:
-    """One endpoint to try: the API's base URL and what hosts.toml says of it."""
+    """One endpoint to try: the API's base URL and what hosts.toml says of it.
+
+    Attributes:
+        url: Base URL, /v2 included.
+        rewrites: Pattern -> replacement for repository names.
+        is_default: Whether it is the image's own host.
+        authorities: PEM texts of certificates that it trusts, too.
+        skip_verify: Whether any certificate is good enough.
+        dial_timeout: Seconds for a connection; None: containerd's 30.
+        may_be_plain: Whether an endpoint that speaks no TLS is asked in plain http.
+    """
 
     url: str
     rewrites: dict[str, str] = field(default_factory=dict)
     is_default: bool = False
+    authorities: tuple[str, ...] = ()
+    skip_verify: bool = False
+    dial_timeout: float | None = None
+    may_be_plain: bool = False
 
     def repository(self, name: str) -> str:
         """Return the repository's name at this endpoint, by the first pattern that matches."""
@@ -93,42 +104,7 @@ class Credentials:
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
-def sources(certs_folder: Path, host: str, *, falls_back: bool = True) -> list[Source]:
-    """Return where to pull a host's images from, in containerd's order.
-
-    Args:
-        certs_folder: containerd's certs.d.
-        host: The image's host and port.
-        falls_back: Whether the host itself comes last where its file names no server.
-
-    Raises:
-        PullError: The host's hosts.toml cannot be read.
-    """
-    own = "registry-1.docker.io" if host == "docker.io" else host
-    default = Source(f"https://{own}/v2", is_default=True)
-    for name in (host.replace(":", "_") + "_" if ":" in host else host, host, "_default"):
-        path = certs_folder / name / "hosts.toml"
-        if path.is_file():
-            return _read_sources(path.read_text(), default if falls_back else None)
-    return [default]
-
-
-def _read_sources(text: str, default: Source | None) -> list[Source]:
-    try:
-        content: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise PullError(f"invalid hosts.toml: toml: {error}") from None
-    found = [
-        Source(_with_api(url, entry), entry.get("rewrite", {}))
-        for url, entry in content.get("host", {}).items()
-    ]
-    if "server" not in content:
-        return [*found, default] if default else found
-    server = Source(_with_api(content["server"], content), content.get("rewrite", {}), True)
-    return [*found, server]
-
-
-def _with_api(url: str, entry: dict[str, Any]) -> str:
-    url = url if "://" in url else f"https://{url}"
-    url = url.rstrip("/")
-    return url if entry.get("override_path") or url.endswith("/v2") else f"{url}/v2"
+def decode_credentials(encoded: str) -> Credentials:
+    """Read the base64 of user:password; ValueError when it is none."""
+    user, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    return Credentials(user, password)

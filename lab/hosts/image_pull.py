@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from lab.hosts.http_exchange import Answer, ExchangeError, Network
@@ -29,6 +29,13 @@ _ACCEPT = ", ".join(
 )
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
+
+
+class Download(NamedTuple):
+    """An image that is being pulled, since when (`time.monotonic`); None: nothing of it comes."""
+
+    name: str
+    since: float | None
 
 
 class ImagePuller:
@@ -103,7 +110,7 @@ class Session:
         credentials: Credentials | None,
     ) -> None:
         """Prepare; nothing is asked yet."""
-        self._network = network
+        self._network = network.changed(source.authorities, source.skip_verify, source.dial_timeout)
         self._source = source
         self._reference = reference
         self._repository = source.repository(reference.repository)
@@ -176,14 +183,24 @@ class Session:
             fields = dict(headers)
             if self._authorization and urlsplit(url).netloc == first_host:
                 fields["Authorization"] = self._authorization
-            try:
-                answer = await self._network.request(method, url, fields)
-            except ExchangeError as error:
-                raise PullError(f"failed to do request: {error}") from None
+            answer = await self._exchange(method, url, fields)
             if answer.status not in _REDIRECTS:
                 return answer
             url = urljoin(url, answer.headers.get("location", ""))
         raise PullError(f'failed to do request: {method.capitalize()} "{url}": too many redirects')
+
+    async def _exchange(self, method: str, url: str, headers: dict[str, str]) -> Answer:
+        """Ask; an http endpoint with TLS settings is tried in TLS first (containerd's fallback)."""
+        try:
+            return await self._network.request(method, url, headers)
+        except ExchangeError as error:
+            if not (self._source.may_be_plain and error.is_plain):
+                raise PullError(f"failed to do request: {error}") from None
+        plain = url.replace("https://", "http://", 1)
+        try:
+            return await self._network.request(method, plain, headers)
+        except ExchangeError as error:
+            raise PullError(f"failed to do request: {error}") from None
 
     async def _authorize(self, answer: Answer) -> None:
         challenge = answer.headers.get("www-authenticate", "")

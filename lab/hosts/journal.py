@@ -5,6 +5,7 @@ import re
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 
 from lab.clock import Clock
 from lab.hosts.arguments import Arguments, UsageError
@@ -28,6 +29,7 @@ class Line:
     source: str
     process: int
     text: str
+    boot: int = 0
 
 
 class Journal:
@@ -37,11 +39,12 @@ class Journal:
         """Start empty."""
         self._clock = clock
         self._hostname = hostname
+        self.boot = 0
         self.lines: deque[Line] = deque(maxlen=_KEPT)
 
     def write(self, unit: str, text: str, *, source: str = "systemd", process: int = 1) -> None:
         """Append a line of `unit`, written by `source`."""
-        self.lines.append(Line(self._clock.now(), unit, source, process, text))
+        self.lines.append(Line(self._clock.now(), unit, source, process, text, self.boot))
 
     def journalctl(self, arguments: list[str], *, root: bool) -> Reply:
         """Answer `journalctl` with these arguments."""
@@ -55,10 +58,13 @@ class Journal:
         if not root:
             return Reply("-- No entries --\n", "" if asked.has("--quiet") else _HINT, 0)
         units = {_unit_name(unit) for unit in asked.all("--unit")}
+        tags = set(asked.all("--identifier"))
         lines = [
             line
             for line in self.lines
-            if (not units or line.unit in units)
+            if (not units or any(fnmatchcase(line.unit, unit) for unit in units))
+            and (not tags or line.source in tags)
+            and line.boot >= (self.boot if asked.has("--boot") else 0)
             and (since is None or line.time >= since)
             and (until is None or line.time <= until)
         ]
@@ -120,6 +126,7 @@ _VALUES = {
     "-u": "--unit", "--unit": "--unit", "-S": "--since", "--since": "--since", "-U": "--until",
     "--until": "--until", "-n": "--lines", "--lines": "--lines", "-o": "--output",
     "--output": "--output", "-p": "--priority", "--priority": "--priority",
+    "-t": "--identifier", "--identifier": "--identifier",
 }  # fmt: skip
 _FLAGS = {
     "--no-pager": "--no-pager", "-q": "--quiet", "--quiet": "--quiet", "--utc": "--utc",

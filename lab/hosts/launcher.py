@@ -3,7 +3,8 @@
 Runs as a process of its own (`python -I -S launcher.py FD`), standard library only, one thread:
 forking from here costs a millisecond, forking from the lab would not. It speaks over one
 SOCK_SEQPACKET socket. Requests are JSON: {"id", "op": "run", ...} with three file descriptors, or
-{"id", "op": "signal", "signal"}. It answers {"id", "exit": status} where status is what
+{"id", "op": "signal", "signal"}, or {"op": "kill", "marker"}, which kills every process that has
+that marker in its environment. It answers {"id", "exit": status} where status is what
 `os.waitstatus_to_exitcode` says. When the socket closes, because the lab stopped or was killed, it
 kills all that it started, orphans included (it is their subreaper), and exits. Mounts live in a
 namespace per command, so they end with it.
@@ -180,6 +181,8 @@ class Launcher:
         request = json.loads(data)
         if request["op"] == "run":
             self._children[_start(request, files)] = request["id"]
+        elif request["op"] == "kill":
+            _kill_marked(request["marker"])
         else:
             self._signal(request)
         for file in files:
@@ -204,6 +207,14 @@ class Launcher:
             if number is not None:
                 answer = {"id": number, "exit": os.waitstatus_to_exitcode(status)}
                 self._control.send(json.dumps(answer).encode())
+
+
+def _kill_marked(marker: str) -> None:
+    for process in _descendants(os.getpid()):
+        with contextlib.suppress(OSError):
+            environment = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+            if marker.encode() in environment:
+                os.kill(process, signal.SIGKILL)
 
 
 def _kill_all_descendants() -> None:

@@ -16,7 +16,10 @@ _OWN_FOLDERS = (
     "usr/local/bin", "opt", "opt/lab", "opt/lab/python",
 )  # fmt: skip
 _REWRITTEN = "etc|var|run|tmp|root|home|usr/local/bin"
-_SHADOWED = ("sudo", "systemctl", "journalctl", "k3s", "crictl", "kubectl", "ctr")
+_SHADOWED = (
+    "sudo", "systemctl", "journalctl", "systemd-run", "logger", "reboot", "shutdown", "poweroff",
+    "halt", "k3s", "rke2", "containerd", "kubelet", "crictl", "kubectl", "ctr",
+)  # fmt: skip
 _PYTHON_IN_HOST = "/opt/lab/python"
 _PROBE_EXIT = 7
 
@@ -47,6 +50,16 @@ def make_mount_points(root: Path) -> None:
                 own.symlink_to(machine.readlink())
         elif machine.is_dir():
             own.mkdir(exist_ok=True)
+    _link_awk(root)
+
+
+def _link_awk(root: Path) -> None:
+    """Debian's awk is a link to a link in /etc, which a host has of its own."""
+    machine = Path("/etc/alternatives/awk")
+    own = root / machine.relative_to("/")
+    if machine.is_symlink() and not own.is_symlink():
+        own.parent.mkdir(exist_ok=True)
+        own.symlink_to(machine.readlink())
 
 
 @cache

@@ -21,6 +21,7 @@ from lab.hosts.machine import borrowed, shadowed_programs, spawn_launcher, trans
 _RETRY = 0.005
 _PROTECTED = ("/etc", "/var/lib", "/usr/local")
 _KILLED = -9
+_MARK = "LAB_HOST"  # in the environment of every process of a host, to find them all at a reboot
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,10 @@ class Shells:
         """Send a signal to a command's process group."""
         await self._send({"id": running.number, "op": "signal", "signal": number}, [])
 
+    async def kill_all(self, root: Path) -> None:
+        """Kill every process of one host, also those that its commands left behind."""
+        await self._send({"op": "kill", "marker": f"{_MARK}={root}"}, [])
+
     def _request(
         self, number: int, root: Path, hostname: str, command: Command
     ) -> dict[str, object]:
@@ -114,7 +119,7 @@ class Shells:
             "nobodys": str(root.parent / "nobodys"),
             "hostname": hostname,
             "argv": command.argv,
-            "env": command.environment,
+            "env": {**command.environment, _MARK: str(root)},
             "uid": command.uid,
             "gid": command.gid,
             "folder": command.folder if namespace else translate(command.folder, root),
@@ -155,12 +160,23 @@ def _finish(running: Running | None, status: int) -> None:
 
 
 def _binds(root: Path) -> list[tuple[str, str, bool]]:
-    stand_in = str(root / "opt/lab/stand-in")
     return [
         *borrowed(),
         (str(root / "usr/local"), "/usr/local", False),
-        *((stand_in, program, True) for program in shadowed_programs()),
+        *((_shadow(root, program), program, True) for program in shadowed_programs()),
     ]
+
+
+def _shadow(root: Path, program: str) -> str:
+    """Return what hides a program of this machine: the host's stand-in, or nothing to execute.
+
+    A shell says of the latter "Permission denied" where a real host says "not found"; a missing
+    sudo is the one whose words clients read, so the stand-in speaks for it.
+    """
+    name = Path(program).name
+    if name == "sudo" or (root / "usr/local/bin" / name).is_symlink():
+        return str(root / "opt/lab/stand-in")
+    return os.devnull
 
 
 def _closed_paths(root: Path) -> list[str]:

@@ -9,27 +9,31 @@ Fault kinds, beyond what `lab.faults` says, by operation:
                          status (exits with `status`, does nothing)
     forward HOST:PORT    refuse
 A match may name one host of a site: `oslo-1: exec *`.
+
+Round trips are what a client has to wait for: every channel it opens, every request on a channel
+(exec, shell, subsystem, pty) and every forwarding it asks for. A login is none, nor is data; SFTP's
+own requests inside its channel are not counted.
 """
 
 import asyncio
 import contextlib
-import signal
 import socket
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
 from lab.faults import Fault
-from lab.hosts.execution import Channel
-from lab.hosts.file_transfer import FileTransfer
 from lab.hosts.forwarding import copy_both_ways, delay_both_ways
+from lab.hosts.ssh_session import Session
 
 if TYPE_CHECKING:
     from lab.hosts.host import HostLab
 
 _BACKLOG = 256
 _JUNK_PAUSE = 0.2
+_MAX_SESSIONS = 10
 
 
 class SshServer:
@@ -147,18 +151,27 @@ class Connection(asyncssh.SSHServer):
         """Belong to `server`."""
         self._server = server
         self._host = server.host
-        self._refused = False
+        self._refused = self._is_in = False
         self._connection: asyncssh.SSHServerConnection | None = None
+        self._dialled: set[asyncio.StreamWriter] = set()
+        self._forwards: set[asyncio.Task[Any]] = set()
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """Remember the connection so that it can be dropped."""
         self._connection = conn
+        self.sessions = 0
         self._server.connections.add(conn)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Forget it, and end what it forwarded; also what was dialled for a channel in vain."""
         if self._connection:
             self._server.connections.discard(self._connection)
+            self._connection = None
+            self._host.clients -= self._is_in
+        for writer in self._dialled:
+            writer.close()
+        for task in self._forwards:
+            task.cancel()
 
     async def begin_auth(self, username: str) -> bool:
         """Stall or refuse when ordered; a key is always needed."""
@@ -180,10 +193,34 @@ class Connection(asyncssh.SSHServer):
             and key.public_data == self._host.client_key.public_data
         )
 
+    def auth_completed(self) -> None:
+        """Count the login."""
+        self._is_in = True
+        self._host.logins += 1
+        self._host.clients += 1
+        self._host.most_clients = max(self._host.most_clients, self._host.clients)
+
+    def session_requested(self) -> "asyncssh.SSHServerSession[bytes]":
+        """Open a session; the eleventh at once on a connection is too many (MaxSessions)."""
+        self._host.round_trips += 1
+        if self.sessions >= _MAX_SESSIONS:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "open failed")
+        self.sessions += 1
+        return Session(self._server, self._session_closed)
+
+    def _session_closed(self) -> None:
+        self.sessions -= 1
+
+    def server_requested(self, listen_host: str, listen_port: int) -> bool:
+        """Refuse to listen for a client."""
+        self._host.round_trips += 1
+        return False
+
     async def connection_requested(
         self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
     ) -> Any:
         """Forward to an address as this host sees the network."""
+        self._host.round_trips += 1
         if not self._host.allow_forwarding:
             raise asyncssh.ChannelOpenError(
                 asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "open failed"
@@ -198,7 +235,16 @@ class Connection(asyncssh.SSHServer):
             reason = error.strerror or "Connection refused"
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, reason) from None
 
+        self._dialled.add(stream[1])
+        if self._connection is None:
+            stream[1].close()
+
         async def handle(reader: Any, writer: Any) -> None:
+            self._dialled.discard(stream[1])
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101 - asyncssh runs it as a task
+            self._forwards.add(task)
+            task.add_done_callback(self._forwards.discard)
             await copy_both_ways((reader, writer), stream)
 
         return asyncssh.stream.SSHTCPStreamSession(handle)
@@ -212,53 +258,6 @@ class Connection(asyncssh.SSHServer):
             self._connection.abort()
 
 
-async def serve_command(server: SshServer, process: "asyncssh.SSHServerProcess[bytes]") -> None:
-    """Run one exec request to its end, with what was ordered to go wrong."""
-    host, text = server.host, process.command
-    host.commands.append(text or "")
-    host.follow_clock()
-    connection = process.channel.get_connection()
-    faults = server.take(f"exec {text or ''}")
-    for fault in faults:
-        if await _misbehave_before(fault, process):
-            return
-    late = [fault for fault in faults if fault.kind == "drop-mid"]
-    for fault in late:
-        asyncio.get_running_loop().call_later(fault.seconds, connection.abort)
-    channel = Channel(process, host.executor)
-    status = await channel.run(
-        host.executor.login_command(text, process.get_extra_info("username"))
-    )
-    after = {fault.kind for fault in faults}
-    if "drop-after" in after:
-        connection.abort()
-    elif "no-status" in after:
-        process.close()
-    elif status < 0:
-        process.exit_with_signal(_signal_name(-status))
-    else:
-        process.exit(status)
-
-
-def _signal_name(number: int) -> str:
-    return signal.Signals(number).name.removeprefix("SIG")
-
-
-async def _misbehave_before(fault: Fault, process: "asyncssh.SSHServerProcess[bytes]") -> bool:
-    """Return whether that was all that will happen to the command."""
-    if fault.kind == "latency":
-        await asyncio.sleep(fault.seconds)
-    elif fault.kind == "hang":
-        await asyncio.Event().wait()
-    elif fault.kind == "drop":
-        process.channel.get_connection().abort()
-        return True
-    elif fault.kind == "status":
-        process.exit(fault.status)
-        return True
-    return False
-
-
 def ssh_options(
     server: SshServer, host_key: asyncssh.SSHKey
 ) -> asyncssh.SSHServerConnectionOptions:
@@ -266,10 +265,18 @@ def ssh_options(
     return asyncssh.SSHServerConnectionOptions(
         server_factory=lambda: Connection(server),
         server_host_keys=[host_key],
-        process_factory=lambda process: serve_command(server, process),
-        sftp_factory=lambda channel: FileTransfer(channel, server.host),
         encoding=None,
         allow_pty=False,
         login_timeout=120,
         server_version="OpenSSH_9.2p1_Debian-2",
     )
+
+
+def read_key(path: Path) -> asyncssh.SSHKey:
+    """Return the private key in a file; a new one when there is none."""
+    if path.exists():
+        return asyncssh.read_private_key(path)
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    path.touch(mode=0o600)
+    key.write_private_key(path)
+    return key

@@ -95,7 +95,8 @@ class Agent:
             self.name, identity.sync_token, identity.sync_password
         )
         if refusal is not None:
-            self._around.say(f"Failed to reach the parent: 401 {refusal}")
+            code = "401 " if refusal.startswith("UNAUTHORIZED") else ""
+            self._around.say(f"Failed to reach the parent: {code}{refusal}")
         return refusal is None
 
     def _is_active(self) -> bool:

@@ -29,6 +29,9 @@ class CloudParent:
 
     def check_sync_token(self, connected_registry: str, token: str, password: str) -> str | None:
         """Return None when the sync token may speak for the registry, else the reason."""
+        above = self._registry.parent_of(connected_registry)
+        if above is not None:
+            return f"UNAUTHORIZED: {connected_registry} is below {above}, not below the cloud"
         return self._registry.check_sync_token(connected_registry, token, password)
 
     def activate(self, connected_registry: str, instance_id: str) -> None:
@@ -43,6 +46,11 @@ class CloudParent:
     def is_active(self, connected_registry: str, instance_id: str) -> bool:
         """Tell whether this instance is (still) the active one."""
         return self._registry.is_active(connected_registry, instance_id)
+
+    @property
+    def passes_messages(self) -> bool:
+        """Tell whether messages get through: the cloud is always there."""
+        return True
 
     def wants_resync(self, connected_registry: str) -> bool:
         """Tell whether somebody asked for a full synchronisation."""

@@ -1,6 +1,7 @@
 """A site's registry as a whole: starts with its pod, serves on a loopback port, stops with it."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from lab.audit import AuditLog
-from lab.certificates import Authority
+from lab.certificates import Authority, context_of
 from lab.clock import Clock
 from lab.faults import Faults
 from lab.registry.agent import Agent, Surroundings
@@ -24,21 +25,26 @@ from lab.registry.heartbeats import Heartbeats
 from lab.registry.parent import Parent
 from lab.registry.ports import ReservedPort
 from lab.registry.server import RegistryServer
-from lab.registry.volume import Volume
+from lab.registry.volume import Repository, Volume
 
-FindParent = Callable[[str], Parent | None]
+FindParent = Callable[[ConnectionString], Parent | None]
 ReportPod = Callable[[bool, str], None]
 
 
 @dataclass(frozen=True)
 class Installation:
-    """What the chart's objects say: how this pod is started."""
+    """What the chart's objects say: how this pod is started.
+
+    `certificate` is what the Secret of `tls.secret` holds, as certificate and key in PEM; without
+    it the lab's authority signs one for the cluster's address, as cert-manager would.
+    """
 
     connection_string: str = field(repr=False)
     cluster_ip: str
     port: int
     http_enabled: bool
     claim: str
+    certificate: tuple[bytes, bytes] | None = field(default=None, repr=False)
 
 
 class EdgeRegistry:
@@ -56,13 +62,13 @@ class EdgeRegistry:
         sync_seconds: float = 0.2,
         port: int = 0,
     ) -> None:
-        """Reserve the loopback port; `find_parent` maps a gateway host to the cloud registry.
+        """Reserve the loopback port; `find_parent` knows who is behind a gateway.
 
         Args:
             audit: Gets a line for each start, stop and activation.
             faults: Consulted for requests and syncs.
             clock: Tells when passwords expire and how long a minute is.
-            find_parent: Returns the registry behind a ParentGatewayEndpoint.
+            find_parent: Returns what is behind a connection string's ParentGatewayEndpoint.
             site: The site's name.
             authority: Signs the certificate when the chart asks for https.
             sync_seconds: How long it takes to copy all repositories once.
@@ -77,6 +83,9 @@ class EdgeRegistry:
         self._runner: web.AppRunner | None = None
         self._loop: asyncio.Task[None] | None = None
         self._volume: Volume | None = None
+        self._installation: Installation | None = None
+        self._identity: ConnectionString | None = None
+        self._parent: Parent | None = None
         self.port = self._reserved.number
         self.has_link = True
         self.log: list[str] = []
@@ -85,6 +94,34 @@ class EdgeRegistry:
     def is_serving(self) -> bool:
         """Tell whether anything listens on the port."""
         return self._runner is not None
+
+    @property
+    def serves(self) -> str | None:
+        """Return the connected registry that the running pod is; None without a pod."""
+        return self._identity.connected_registry if self._identity and self.is_serving else None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Return where others reach it: in its cluster, and on this machine."""
+        inside = _host(self._installation) if self._installation else ""
+        return inside, f"127.0.0.1:{self.port}", f"localhost:{self.port}"
+
+    @property
+    def scheme(self) -> str:
+        """Return what it speaks."""
+        return "http" if self._installation and self._installation.http_enabled else "https"
+
+    @property
+    def passes_messages(self) -> bool:
+        """Tell whether it is active and in touch with the cloud, so that a child may be, too."""
+        active = self._volume is not None and self._volume.activated
+        up = self._parent is not None and self._parent.passes_messages
+        return active and self.has_link and up
+
+    @property
+    def repositories(self) -> dict[str, Repository]:
+        """Return what it holds."""
+        return self._volume.repositories if self._volume else {}
 
     @property
     def state(self) -> dict[str, Any]:
@@ -110,7 +147,8 @@ class EdgeRegistry:
             report_pod(False, str(error))
             return
         volume = self._volumes.setdefault(installation.claim, Volume())
-        self._volume = volume
+        self._volume, self._installation = volume, installation
+        self._identity, self._parent = identity, parent
         self._audit.write("registry", self._site, "start", identity.connected_registry)
         await self._listen(volume, installation)
         self._say(f"Serving {identity.connected_registry}.", report_pod)
@@ -140,7 +178,7 @@ class EdgeRegistry:
 
     def _identify(self, text: str) -> tuple[ConnectionString, Parent]:
         identity = parse_connection_string(text)
-        parent = self._find_parent(identity.gateway)
+        parent = self._find_parent(identity)
         if parent is None:
             raise BadConnectionStringError(
                 f"Name or service not known: ParentGatewayEndpoint {identity.gateway}"
@@ -186,12 +224,18 @@ class EdgeRegistry:
         application.add_routes(server.routes())
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        context = None
-        if not installation.http_enabled:
-            context = self._authority.server_context([installation.cluster_ip, "127.0.0.1"])
+        context = self._trust(installation)
         site = web.TCPSite(runner, "127.0.0.1", self.port, reuse_port=True, ssl_context=context)
         await site.start()
         self._runner = runner
+
+    def _trust(self, installation: Installation) -> ssl.SSLContext | None:
+        if installation.http_enabled:
+            return None
+        if installation.certificate is None:
+            return self._authority.server_context([installation.cluster_ip, "127.0.0.1"])
+        bundle = self._authority.folder / f"registry-{self._site}.pem"
+        return context_of(bundle, *installation.certificate)
 
 
 def _host(installation: Installation) -> str:

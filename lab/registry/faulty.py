@@ -1,4 +1,8 @@
-"""Faults on the edge registry's HTTP side: part `registry`, matched as `GET /v2/...`."""
+"""Faults on the edge registry's HTTP side: part `registry`, matched as `GET /v2/...`.
+
+One kind more than lab/faults.py: `page` answers 200 with a page in HTML, as web servers do on a
+path that is no registry's. What a connected registry says there is not known, so it is synthetic.
+"""
 
 import asyncio
 
@@ -17,8 +21,14 @@ def faults_middleware(faults: Faults, site: str) -> Middleware:
         hit = faults.take("registry", f"{request.method} {request.path}", site)
         for fault in hit:
             await _before(request, fault)
+        if any(fault.kind == "page" for fault in hit):
+            return web.Response(
+                text="<!DOCTYPE html><title>Hello</title>", content_type="text/html"
+            )
         answer = await handler(request)
         for fault in hit:
+            if fault.kind == "hang-after":
+                await fault.hang()
             if fault.kind == "status-after":
                 raise _status(fault)
             if fault.kind == "drop-after":
@@ -36,7 +46,7 @@ async def _before(request: web.Request, fault: Fault) -> None:
     elif fault.kind == "drop":
         _drop(request)
     elif fault.kind == "hang":
-        await asyncio.Event().wait()
+        await fault.hang()
 
 
 def _status(fault: Fault) -> ApiError:

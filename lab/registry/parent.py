@@ -1,4 +1,4 @@
-"""What a site's registry asks of its parent in the cloud, at sync ticks only."""
+"""What a site's registry asks of its parent, at sync ticks only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,11 @@ class SyncView:
 
 
 class Parent(Protocol):
-    """The cloud registry as a connected registry sees it."""
+    """The cloud registry, or another site's, as a connected registry sees it."""
+
+    @property
+    def passes_messages(self) -> bool:
+        """Whether messages between the connected registry and the cloud get through."""
 
     def check_sync_token(self, connected_registry: str, token: str, password: str) -> str | None:
         """Return None when the sync token may speak for the registry, else the reason."""

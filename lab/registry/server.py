@@ -94,6 +94,7 @@ class RegistryServer:
     async def _manifest(self, request: web.Request) -> web.Response:
         repository = self._readable(request, "pull")
         digest, manifest = _find_manifest(repository, request.match_info["reference"])
+        _require_accepted(request, manifest)
         return content_answer(manifest.content, manifest.media_type, digest)
 
     async def _blob(self, request: web.Request) -> web.Response:
@@ -140,6 +141,16 @@ class RegistryServer:
             parts.append(f'error="{reason}"')
         headers = {"WWW-Authenticate": ",".join(parts)}
         return ApiError(401, "UNAUTHORIZED", message, headers=headers)
+
+
+def _require_accepted(request: web.Request, manifest: Manifest) -> None:
+    """Refuse an OCI manifest to clients that don't name its type, as distribution does."""
+    accepted = ",".join(request.headers.getall("Accept", [])).split(",")
+    types = {entry.partition(";")[0].strip() for entry in accepted}
+    if "vnd.oci." in manifest.media_type and manifest.media_type not in types:
+        kind = "index" if "index" in manifest.media_type else "manifest"
+        message = f"OCI {kind} found, but accept header does not support OCI {kind}s"
+        raise ApiError(404, "MANIFEST_UNKNOWN", message)
 
 
 def _find_manifest(repository: Repository, reference: str) -> tuple[str, Manifest]:

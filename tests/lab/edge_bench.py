@@ -79,6 +79,7 @@ class PaperParent:
     reports: list = field(default_factory=list)
     resync: bool = False
     takes_pushes: bool = True
+    passes_messages: bool = True
 
     def check_sync_token(self, connected_registry, token, password):
         known = (connected_registry, token) == ("oslo", "oslo-sync")
@@ -133,9 +134,10 @@ class Bench:
     loop: LoopThread
     pod: list = field(default_factory=list)
 
-    def start(self, text=None, claim="pvc-1", http=True):
+    def start(self, text=None, claim="pvc-1", http=True, certificate=None):
         text = connection_string() if text is None else text
-        installation = Installation(text, "10.43.200.10", 80 if http else 443, http, claim)
+        port = 80 if http else 443
+        installation = Installation(text, "10.43.200.10", port, http, claim, certificate)
         self.loop.call(
             self.edge.start, installation, lambda ready, words: self.pod.append((ready, words))
         )
@@ -154,7 +156,8 @@ class Bench:
         self.wait(lambda: self.edge.state["last_sync"] not in (None, seen))
 
     def get(self, path, token=None, method="GET", **more):
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Accept": "application/vnd.oci.image.manifest.v1+json, */*"}
+        headers |= {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.request(
             method, f"http://127.0.0.1:{self.edge.port}{path}", headers=headers, **more
         )
@@ -180,7 +183,7 @@ def a_bench(tmp_path, sync_seconds=0.01):
         audit,
         faults,
         clock,
-        {GATEWAY: parent}.get,
+        lambda identity: parent if identity.gateway == GATEWAY else None,
         "oslo",
         authority=Authority(tmp_path / "ca"),
         sync_seconds=sync_seconds,

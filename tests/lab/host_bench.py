@@ -31,11 +31,12 @@ class Login:
         keys = self.client.get_host_keys()
         entry = paramiko.hostkeys.HostKeyEntry.from_line(host.known_hosts)
         keys.add(entry.hostnames[0], entry.key.get_name(), entry.key)
-        line = socket.create_connection(("127.0.0.1", host.port), timeout=10)
+        address = getattr(host, "address", "127.0.0.1")
+        line = socket.create_connection((address, host.port), timeout=10)
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self.client.connect(
-                "127.0.0.1",
+                address,
                 host.port,
                 user,
                 key_filename=str(host.key_file),

@@ -18,7 +18,10 @@ def digest_of(content):
 
 @dataclass
 class ImageRegistry:
-    """Serves one image under any tag of `repository`; `user` None means that everybody may pull."""
+    """Serves one image under any tag of `repository`, or under `tags` alone.
+
+    `user` None means that everybody may pull.
+    """
 
     repository: str = "vessel/nav"
     user: str | None = None
@@ -28,6 +31,7 @@ class ImageRegistry:
     config: bytes = b'{"architecture":"amd64","os":"linux"}'
     layer: bytes = b"layer" * 1000
     damaged: bool = False
+    tags: tuple | None = None
     port: int = 0
     requests: list = field(default_factory=list)
 
@@ -45,6 +49,7 @@ class ImageRegistry:
 
     async def start(self):
         app = web.Application()
+        app.router.add_get("/v2/", self._base)
         app.router.add_get("/v2/{name:.+}/manifests/{tag}", self._manifest)
         app.router.add_get("/v2/{name:.+}/blobs/{digest}", self._blob)
         app.router.add_route("*", "/token", self._token)
@@ -64,11 +69,15 @@ class ImageRegistry:
         challenge = f'Bearer realm="{self.url}/token",service="lab",scope="repository:x:pull"'
         return web.Response(status=401, headers={"WWW-Authenticate": challenge})
 
+    async def _base(self, request):
+        return self._refusal(request) or web.json_response({})
+
     async def _manifest(self, request):
         refusal = self._refusal(request)
         if refusal:
             return refusal
-        if request.match_info["name"] != self.repository:
+        is_there = self.tags is None or request.match_info["tag"] in self.tags
+        if request.match_info["name"] != self.repository or not is_there:
             return web.Response(status=404)
         headers = {"Docker-Content-Digest": digest_of(self.manifest), "Content-Type": OCI}
         return web.Response(body=self.manifest, headers=headers)

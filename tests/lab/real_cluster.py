@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,22 +38,32 @@ def has_controllers() -> bool:
 
 
 @contextmanager
-def real_cluster(folder: Path) -> Iterator[Path]:
-    """Run a control plane in `folder`; yields an administrator's kubeconfig file."""
+def real_cluster(
+    folder: Path, address: str = "127.0.0.1", port: int = 0, arguments: Sequence[str] = ()
+) -> Iterator[Path]:
+    """Run a control plane in `folder`; yields an administrator's kubeconfig file.
+
+    Args:
+        folder: Where data, keys and logs go.
+        address: Where the API listens.
+        port: Its port; 0 for any.
+        arguments: More of them for kube-apiserver.
+    """
     authority = Authority(folder / "pki", "kubernetes-ca")
     ports = _free_ports(4)
-    server = f"https://127.0.0.1:{ports[0]}"
+    ports[0] = port or ports[0]
+    server = f"https://{address}:{ports[0]}"
     kubeconfig = folder / "admin.kubeconfig"
     kubeconfig.write_text(render(authority, server))
     processes: list[subprocess.Popen[bytes]] = []
     try:
         processes.append(_start(folder, "etcd", _etcd_arguments(folder, ports)))
-        arguments = _server_arguments(folder, authority, ports)
-        processes.append(_start(folder, "kube-apiserver", arguments))
+        serving = _server_arguments(folder, authority, ports, address)
+        processes.append(_start(folder, "kube-apiserver", [*serving, *arguments]))
         _wait_until_ready(folder, authority, server, processes)
         if has_controllers():
-            arguments = _manager_arguments(folder, kubeconfig, ports)
-            processes.append(_start(folder, "kube-controller-manager", arguments))
+            managing = _manager_arguments(folder, kubeconfig, ports)
+            processes.append(_start(folder, "kube-controller-manager", managing))
         yield kubeconfig
     finally:
         for process in processes:
@@ -99,15 +109,17 @@ def _etcd_arguments(folder: Path, ports: list[int]) -> list[str]:
     ]
 
 
-def _server_arguments(folder: Path, authority: Authority, ports: list[int]) -> list[str]:
+def _server_arguments(
+    folder: Path, authority: Authority, ports: list[int], address: str
+) -> list[str]:
     pki = folder / "pki"
-    names = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default.svc", "10.43.0.1"]
+    names = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default.svc", "10.43.0.1", address]
     _write_pair(pki, "server", *authority.issue("kube-apiserver", names=names))
     _write_pair(pki, "accounts", *authority.issue("service-accounts"))
     return [
         f"--etcd-servers=http://127.0.0.1:{ports[1]}",
-        "--bind-address=127.0.0.1",
-        "--advertise-address=127.0.0.1",
+        f"--bind-address={address}",
+        f"--advertise-address={address}",
         f"--secure-port={ports[0]}",
         f"--tls-cert-file={pki / 'server.crt'}",
         f"--tls-private-key-file={pki / 'server.key'}",

@@ -43,6 +43,31 @@ def test_a_status_is_answered_before_anything_happens(azure):
     assert put(azure).status_code == 200
 
 
+def test_a_fault_can_wait_for_the_second_request(azure):
+    order(azure, "status", status=503, skip=1)
+
+    assert [put(azure).status_code for _ in range(3)] == [200, 503, 200]
+
+
+@pytest.mark.parametrize(("kind", "is_done"), [("hang", False), ("hang-after", True)])
+def test_an_answer_that_never_comes_tells_that_somebody_waits_for_it(azure, kind, is_done):
+    fault = azure.faults.add(part="azure", kind=kind, match="PUT *scopeMaps*", times=1)
+
+    def ask():
+        with pytest.raises(httpx.ReadTimeout):
+            put(azure)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    end = time.monotonic() + 5
+    while not fault.hanging:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+    assert exists(azure) is is_done
+    asking.join()
+
+
 def test_throttling_asks_to_wait(azure):
     order(azure, "status", status=429, retry_after=17)
 

@@ -1,5 +1,8 @@
 """Long-running operations: as recorded, as specified, and failing."""
 
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
 import pytest
 from azure.core.exceptions import HttpResponseError
 
@@ -173,3 +176,11 @@ def test_an_operation_that_never_was_is_not_found(recorded):
     answer = recorded.send("GET", "operationStatuses/registries-nonsense")
 
     assert (answer.status_code, code_of(answer)) == (404, "ResourceNotFound")
+
+
+def test_every_answer_tells_the_labs_time(recorded):
+    recorded.clock.jump(timedelta(days=40))
+
+    date = parsedate_to_datetime(recorded.send("GET", "scopeMaps/none").headers["Date"])
+
+    assert timedelta(days=39) < date - datetime.now(UTC) < timedelta(days=41)

@@ -110,6 +110,22 @@ def test_https_is_served_on_443(site: Site) -> None:
     assert [(port["name"], port["port"]) for port in ports] == [("https", 443)]
 
 
+def test_a_registry_waits_for_the_secret_with_its_certificate(site: Site) -> None:
+    site.put_connection()
+    site.put_chart("httpEnabled: false\ntls: {secret: registry-tls}\n")
+    eventually(lambda: site.pods("registry"))
+    eventually(lambda: "FailedMount" in [event["reason"] for event in site.core("events")["items"]])
+    assert site.told() == []
+    data = {"tls.crt": "Y2Vy", "tls.key": "a2V5"}
+    body = {"metadata": {"name": "registry-tls"}, "type": "kubernetes.io/tls", "data": data}
+    site.target.create(f"/api/v1/namespaces/{NS}/secrets", body)
+    eventually(site.told)
+    assert site.running.call(site.lab.secret_of, NS, "registry-tls") == {
+        "tls.crt": b"cer",
+        "tls.key": b"key",
+    }
+
+
 def test_a_wanted_address_is_used(site: Site) -> None:
     site.put_connection()
     site.put_chart("httpEnabled: true\nservice: {clusterIP: 10.43.7.7}\n")

@@ -66,7 +66,7 @@ def test_server_side_apply_is_refused_by_name(target: Target) -> None:
     assert "server-side apply" in reply.body["message"]
 
 
-def test_protobuf_is_refused_with_a_reason(target: Target) -> None:
+def test_protobuf_of_a_kind_that_is_not_known_is_refused_with_a_reason(target: Target) -> None:
     request = target.api.rest_client.pool_manager.request(
         "POST",
         target.settings.host + SECRETS,
@@ -75,7 +75,7 @@ def test_protobuf_is_refused_with_a_reason(target: Target) -> None:
     )
     body = json.loads(request.data)
     assert (request.status, body["reason"]) == (415, "UnsupportedMediaType")
-    assert "application/json" in body["message"]
+    assert "does not read untyped as protobuf" in body["message"]
 
 
 def test_every_change_is_written_down_once(running: RunningCluster, target: Target) -> None:

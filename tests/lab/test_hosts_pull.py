@@ -227,7 +227,7 @@ def test_nothing_is_pulled_while_k3s_is_down(bench, host):
 
 def test_what_the_lab_has_not_is_refused_by_name(bench, host):
     login = bench.login(host)
-    for command in ("k3s kubectl get pods", "k3s ctr images ls", "crictl ps"):
+    for command in ("k3s kubectl get pods", "k3s ctr tasks ls", "crictl ps"):
         result = login.root(command)
         assert result.status == 1
         assert "lab's hosts do not have this" in result.err
@@ -257,3 +257,44 @@ def test_the_default_endpoint_of_a_registry_on_loopback_is_https(bench, host, re
     host.dial = dialler({("127.0.0.1", cloud.port): cloud.port})
     result = bench.login(host).root(f"k3s crictl pull 127.0.0.1:{cloud.port}/vessel/nav:1")
     assert result.status == 0, result.err
+
+
+@pytest.fixture
+def private(bench, host, registry, tmp_path):
+    """A registry whose certificate nobody on the host trusts yet, and its authority's PEM."""
+    authority = Authority(tmp_path / "private")
+    site = registry(tls=authority.server_context(["10.43.0.9"]))
+    host.dial = dialler({("10.43.0.9", 8443): site.port})
+    return authority.pem
+
+
+def a_pull_by(login, table):
+    folder = "/var/lib/rancher/k3s/agent/etc/containerd/certs.d/acr.azurecr.io"
+    login.root(f"mkdir -p {folder}; cat > {folder}/hosts.toml", table.encode())
+    return login.root(f"k3s crictl pull {IMAGE}")
+
+
+def test_a_certificate_authority_of_the_hosts_file_counts_for_its_endpoint(bench, host, private):
+    login = bench.login(host)
+    table = '[host."https://10.43.0.9:8443"]\n'
+    assert a_pull_by(login, table).status == 1
+    assert "x509: certificate signed by unknown authority" in containerd_log(host)
+    login.root("cat > /etc/site-ca.pem", private)
+    assert a_pull_by(login, f'{table}  ca = "/etc/site-ca.pem"\n').status == 0
+    assert a_pull_by(login, f"{table}  skip_verify = true\n").status == 0
+
+
+def test_a_certificate_file_without_a_certificate_fails_the_pull(bench, host, private):
+    login = bench.login(host)
+    login.root("echo nothing > /etc/site-ca.pem")
+    result = a_pull_by(login, '[host."https://10.43.0.9:8443"]\n  ca = "/etc/site-ca.pem"\n')
+    assert result.status == 1
+    assert "unable to load CA certs" in result.err
+
+
+def test_an_http_endpoint_with_tls_settings_is_tried_in_tls_first(bench, host, registry, tmp_path):
+    site = registry()
+    host.dial = dialler({("10.43.0.9", 8080): site.port})
+    login = bench.login(host)
+    table = '[host."http://10.43.0.9:8080"]\n  skip_verify = true\n'
+    assert a_pull_by(login, table).status == 0

@@ -6,14 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab.hosts.image_names import PullError, Reference, sources
-from lab.hosts.registries import (
-    HEADER,
-    RegistriesError,
-    parse_registries,
-    render_config,
-    render_hosts,
-)
+from lab.hosts.distributions import distribution_of
+from lab.hosts.hosts_files import Reader, sources
+from lab.hosts.image_names import PullError, Reference
+from lab.hosts.registries import HEADER, RegistriesError, parse_registries, render_hosts
+from lab.hosts.rendered_config import render_config
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "cases/lab_hosts_registries.yaml").read_text())
 
@@ -43,9 +40,10 @@ def test_k3s_silently_drops_what_it_does_not_know(text):
 
 def test_credentials_go_into_containerds_own_file():
     text = "configs: {'a:1': {auth: {username: u, password: p}}}"
-    config = tomllib.loads(render_config(parse_registries(text), "/certs.d", "/data"))
+    k3s = distribution_of("k3s", "server")
+    config = tomllib.loads(render_config(parse_registries(text), k3s, "/data"))
     registry = config["plugins"]["io.containerd.grpc.v1.cri"]["registry"]
-    assert registry["config_path"] == "/certs.d"
+    assert registry["config_path"] == "/data/agent/etc/containerd/certs.d"
     assert registry["configs"] == {"a:1": {"auth": {"username": "u", "password": "p"}}}
 
 
@@ -76,27 +74,67 @@ def a_hosts_file(folder, name, text):
 
 
 def test_without_a_file_only_the_host_itself_is_asked(tmp_path):
-    assert [source.url for source in sources(tmp_path, "127.0.0.1:5000")] == [
+    assert [source.url for source in sources(tmp_path, "127.0.0.1:5000", Reader(tmp_path))] == [
         "https://127.0.0.1:5000/v2"
     ]
 
 
 def test_endpoints_come_before_the_host_itself(tmp_path):
     a_hosts_file(tmp_path, "a.io", '[host."http://m1"]\n[host."http://m2/v2"]\n')
-    urls = [source.url for source in sources(tmp_path, "a.io")]
+    urls = [source.url for source in sources(tmp_path, "a.io", Reader(tmp_path))]
     assert urls == ["http://m1/v2", "http://m2/v2", "https://a.io/v2"]
-    urls = [source.url for source in sources(tmp_path, "a.io", falls_back=False)]
+    urls = [source.url for source in sources(tmp_path, "a.io", Reader(tmp_path), falls_back=False)]
     assert urls == ["http://m1/v2", "http://m2/v2"]
 
 
 def test_a_hosts_own_file_wins_over_the_one_for_all(tmp_path):
     a_hosts_file(tmp_path, "_default", '[host."http://all"]\n')
     a_hosts_file(tmp_path, "a.io:1", '[host."http://one"]\n')
-    assert sources(tmp_path, "a.io:1")[0].url == "http://one/v2"
-    assert sources(tmp_path, "b.io")[0].url == "http://all/v2"
+    assert sources(tmp_path, "a.io:1", Reader(tmp_path))[0].url == "http://one/v2"
+    assert sources(tmp_path, "b.io", Reader(tmp_path))[0].url == "http://all/v2"
 
 
-def test_a_file_that_is_no_toml_stops_the_pull(tmp_path):
+def test_a_file_that_is_no_toml_is_logged_and_counts_as_empty(tmp_path):
+    logged = []
     a_hosts_file(tmp_path, "a.io", "[host\n")
-    with pytest.raises(PullError, match=r"invalid hosts\.toml"):
-        sources(tmp_path, "a.io")
+    found = sources(tmp_path, "a.io", Reader(tmp_path, log=logged.append))
+    assert [source.url for source in found] == ["https://a.io/v2"]
+    assert "failed to decode hosts.toml" in logged[0]
+
+
+def test_a_folder_with_underscores_stands_for_a_port_and_comes_first(tmp_path):
+    a_hosts_file(tmp_path, "a.io_1_", '[host."http://port"]\n')
+    a_hosts_file(tmp_path, "a.io:1", '[host."http://colon"]\n')
+    assert sources(tmp_path, "a.io:1", Reader(tmp_path))[0].url == "http://port/v2"
+
+
+def test_an_endpoint_that_only_takes_pushes_is_not_asked(tmp_path):
+    text = '[host."http://m1"]\ncapabilities = ["push"]\n[host."http://m2"]\n'
+    a_hosts_file(tmp_path, "a.io", text)
+    urls = [source.url for source in sources(tmp_path, "a.io", Reader(tmp_path))]
+    assert urls == ["http://m2/v2", "https://a.io/v2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "containerd", "seconds"),
+    [
+        ("2s", (2, 1, 0), 2.0),
+        ("1m30s", (2, 1, 4), 90.0),
+        ("200ms", (2, 1, 0), 0.2),
+        ("2s", (2, 0, 4), None),
+        ("2s", (1, 7, 23), None),
+        ("soon", (1, 7, 23), None),
+    ],
+)
+def test_a_dial_timeout_is_a_go_duration_for_containerd_that_knows_it(
+    tmp_path, text, containerd, seconds
+):
+    a_hosts_file(tmp_path, "a.io", f'[host."http://m"]\ndial_timeout = "{text}"\n')
+    found = sources(tmp_path, "a.io", Reader(tmp_path, containerd))
+    assert found[0].dial_timeout == seconds
+
+
+def test_a_dial_timeout_that_is_none_fails_the_pull(tmp_path):
+    a_hosts_file(tmp_path, "a.io", '[host."http://m"]\ndial_timeout = "soon"\n')
+    with pytest.raises(PullError, match="invalid duration"):
+        sources(tmp_path, "a.io", Reader(tmp_path))

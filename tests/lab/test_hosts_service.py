@@ -1,5 +1,6 @@
 """K3s as a service on a lab host: good starts, broken files, and what systemd says of them."""
 
+import re
 import time
 from datetime import timedelta
 
@@ -90,7 +91,8 @@ def test_a_broken_file_fails_a_servers_restart_and_loops(bench):
     journal = login.root("journalctl -u k3s -n 50 --no-pager").out
     assert "level=fatal" in journal
     assert "yaml: line 2: mapping values are not allowed" in journal
-    assert "Scheduled restart job, restart counter is at 2." in journal
+    counts = re.findall(r"Scheduled restart job, restart counter is at (\d+)\.", journal)
+    assert int(counts[-1]) >= 2
 
 
 def test_a_repaired_file_ends_the_loop_by_itself(bench):
@@ -162,7 +164,7 @@ def test_the_world_hears_when_k3s_runs_and_ends(bench):
 def test_unknown_units_have_the_statuses_of_systemd(bench):
     login = bench.login(bench.host())
     assert login.root("systemctl restart nope").status == 5
-    assert login.run("systemctl is-active nope").status == 4
+    assert login.run("systemctl is-active nope").status == 3
     assert login.run("systemctl status nope").status == 4
     assert show(login, "nope")["LoadState"] == "not-found"
     assert show(login, "k3s-agent")["LoadState"] == "not-found"

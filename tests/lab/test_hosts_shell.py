@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from lab.hosts.machine import namespaces_work, translate
@@ -240,14 +241,31 @@ def test_a_killed_lab_leaves_no_process_and_no_mount(tmp_path):
 def test_many_commands_at_once_all_get_their_own_answers(bench, mode):
     login = bench.login(bench.host(mode=mode))
     channels = []
-    for number in range(20):
+    for number in range(10):
         channel = login.client.get_transport().open_session()
         channel.exec_command(f"read -r x; echo {number} $x")
         channels.append(channel)
     for number, channel in enumerate(channels):
         channel.sendall(f"{number}\n".encode())
     answers = [channel.makefile("rb").read().decode() for channel in channels]
-    assert answers == [f"{number} {number}\n" for number in range(20)]
+    assert answers == [f"{number} {number}\n" for number in range(10)]
+
+
+def test_the_eleventh_session_on_a_connection_is_refused_until_one_ends(bench):
+    transport = bench.login(bench.host()).client.get_transport()
+    channels = [transport.open_session() for _ in range(10)]
+    with pytest.raises(paramiko.ChannelException, match="Connect failed"):
+        transport.open_session()
+    channels[0].close()
+    assert _becomes_true(lambda: opens_a_session(transport))
+
+
+def opens_a_session(transport):
+    try:
+        transport.open_session()
+    except paramiko.ChannelException:
+        return False
+    return True
 
 
 @pytest.mark.usefixtures("namespaces")

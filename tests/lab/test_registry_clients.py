@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from cryptography import x509
 
+from lab.certificates import Authority
 from tests.lab.edge_bench import a_bench, a_password, a_repository, a_token
 
 pytestmark = pytest.mark.lab
@@ -139,3 +141,25 @@ def test_https_comes_with_a_certificate_for_the_service_address(bench, tmp_path)
         verify=ssl.create_default_context(cafile=tmp_path / "ca" / "ca.pem"),
     )
     assert answer.headers["www-authenticate"].startswith('Bearer realm="https://10.43.200.10/acr')
+
+
+def test_https_shows_the_certificate_of_the_secret(bench, tmp_path):
+    owner = Authority(tmp_path / "owner", "somebody's CA")
+    bench.start(http=False, certificate=owner.issue("registry", names=["10.43.200.10"]))
+    pem = ssl.get_server_certificate(("127.0.0.1", bench.edge.port), timeout=5)
+    shown = x509.load_pem_x509_certificate(pem.encode())
+    assert shown.issuer.rfc4514_string() == "CN=somebody's CA"
+
+
+def test_a_certificate_without_its_key_is_the_pods_last_word(bench, tmp_path):
+    certificate, _ = Authority(tmp_path / "owner").issue("registry")
+    with pytest.raises(ssl.SSLError):
+        bench.start(http=False, certificate=(certificate, b""))
+    assert not bench.edge.is_serving
+
+
+def test_a_page_is_answered_where_a_fault_orders_one(synced):
+    synced.faults.add(part="registry", kind="page", match="GET /images/*")
+    page = synced.get("/images/v2/vessel/nav/manifests/1.0")
+    assert (page.status_code, page.headers["content-type"].split(";")[0]) == (200, "text/html")
+    assert synced.get("/v2/").status_code == 401

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from lab.latency import PROFILES, Latency, load_latency
-from lab.places import REPOSITORIES, plan_sites
+from lab.places import REPOSITORIES, parse_distributions, plan_sites
 
 
 def test_the_default_fleet_has_a_site_with_agents_between_two_small_ones():
@@ -26,6 +26,16 @@ def test_names_of_sites_and_nodes_never_repeat():
 def test_no_registry_gets_more_sites_than_azure_allows():
     counts = Counter(site.registry for site in plan_sites(120))
     assert sorted(counts.values()) == [20, 50, 50]
+
+
+def test_a_distribution_is_for_all_sites_or_by_name():
+    assert {site.distribution for site in plan_sites(3, parse_distributions("rke2"))} == {"rke2"}
+    some = parse_distributions("rotterdam=containerd@1.7.24,singapore=rke2")
+    assert [site.distribution for site in plan_sites(3, some)] == [
+        "k3s",
+        "containerd@1.7.24",
+        "rke2",
+    ]
 
 
 def test_there_is_something_to_mirror_and_something_not_to():

@@ -1,6 +1,7 @@
 """A whole world, driven by clients that know nothing but lab.json."""
 
 import json
+import socket
 from pathlib import Path
 
 import httpx
@@ -77,6 +78,7 @@ def test_a_chart_with_a_good_connection_string_brings_a_registry_online_that_ser
     password = onboard(lab)
     answer = docker_token(endpoint, "oslo01-client", password, f"repository:{VESSEL[0]}:pull")
     headers = {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
+    headers["Accept"] = "application/vnd.oci.image.manifest.v1+json"
     manifest = httpx.get(f"{endpoint}/v2/{VESSEL[0]}/manifests/1.5.0", headers=headers)
     layer = manifest.raise_for_status().json()["layers"][0]["digest"]
     assert httpx.get(f"{endpoint}/v2/{VESSEL[0]}/blobs/{layer}", headers=headers).content
@@ -193,3 +195,16 @@ def test_the_remote_control_shows_and_changes_the_world(lab):
 
 def test_lab_json_is_what_the_thread_knows(lab):
     assert json.loads((lab.folder / "lab.json").read_text()) == lab.info
+
+
+def test_a_host_knows_no_names_of_the_cluster_and_packets_to_it_get_lost_on_order(lab):
+    site = lab.world.sites["oslo"]
+    (node,) = site.plan.nodes
+    with pytest.raises(socket.gaierror, match="no such host"):
+        lab.call(site.dial, node, "registry.connected-registry.svc.cluster.local", 80)
+    lab.faults.add(part="hosts", kind="drop-packets", match="dial 192.0.2.7:*", seconds=0.1)
+    lab.faults.add(part="hosts", kind="refuse", match="dial 192.0.2.8:80", site="oslo")
+    with pytest.raises(TimeoutError):
+        lab.call(site.dial, node, "192.0.2.7", 80)
+    with pytest.raises(ConnectionRefusedError):
+        lab.call(site.dial, node, "192.0.2.8", 80)

@@ -42,21 +42,25 @@ class Claims:
             await self._recorder.warning(claim, "ProvisioningFailed", text)
             return 1.0
         waits = storage_class.get("volumeBindingMode") == "WaitForFirstConsumer"
-        if waits and not await self._is_used(key):
+        node = await self._node_of(key)
+        if waits and not node:
             await self._recorder.normal(claim, "WaitForFirstConsumer", _WAITING)
             return None
         uid = claim["metadata"]["uid"]
         if uid not in self._due:
             self._due.add(uid)
             return self._bind_seconds
-        await self._bind(claim, storage_class)
+        await self._bind(claim, storage_class, node)
         return None
 
-    async def _is_used(self, key: Key) -> bool:
-        pods = await self._api.select("Pod", key[0])
-        return any(key[1] in claims_of(pod) and pod["spec"].get("nodeName") for pod in pods)
+    async def _node_of(self, key: Key) -> str:
+        """Return the node of a scheduled pod that uses the claim, or an empty text."""
+        for pod in await self._api.select("Pod", key[0]):
+            if key[1] in claims_of(pod) and pod["spec"].get("nodeName"):
+                return str(pod["spec"]["nodeName"])
+        return ""
 
-    async def _bind(self, claim: Object, storage_class: Object) -> None:
+    async def _bind(self, claim: Object, storage_class: Object, node: str) -> None:
         metadata, spec = claim["metadata"], claim["spec"]
         name = f"pvc-{metadata['uid']}"
         capacity = {"storage": spec["resources"]["requests"]["storage"]}
@@ -78,6 +82,7 @@ class Claims:
                 "persistentVolumeReclaimPolicy": storage_class["reclaimPolicy"],
                 "storageClassName": storage_class["metadata"]["name"],
                 "local": {"path": f"/var/lib/rancher/k3s/storage/{name}"},
+                "nodeAffinity": _only(node),
             },
         }
         made = await self._api.create(volume)
@@ -96,6 +101,12 @@ class Claims:
                 await self._api.delete("PersistentVolume", None, volume["metadata"]["name"])
             elif volume["status"].get("phase") != "Released":
                 await self._api.update_status(volume | {"status": {"phase": "Released"}})
+
+
+def _only(node: str) -> Object:
+    """Return the affinity without which a real API server refuses a local volume."""
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
+    return {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}}
 
 
 def claims_of(pod: Object) -> set[str]:

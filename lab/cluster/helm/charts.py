@@ -106,6 +106,10 @@ class Chart:
             "ports": [{"containerPort": 8080 if values["httpEnabled"] else 8443}],
             "volumeMounts": [{"name": "data", "mountPath": "/var/acr/data"}],
         }
+        volumes: list[Object] = [
+            {"name": "data", "persistentVolumeClaim": {"claimName": _CLAIM}},
+            *_certificate_volume(values),
+        ]
         return {
             "replicas": 1,
             "strategy": {"type": "Recreate"},
@@ -115,7 +119,7 @@ class Chart:
                 "spec": {
                     "serviceAccountName": release,
                     "containers": [container],
-                    "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": _CLAIM}}],
+                    "volumes": volumes,
                 },
             },
         }
@@ -163,6 +167,15 @@ def _object(api_version: str, kind: str, name: str, content: dict[str, Any]) -> 
 def _secret(values: Values) -> Object:
     data = base64.b64encode(values[SECRET_KEY].encode()).decode()
     return {"type": "Opaque", "data": {SECRET_KEY: data}}
+
+
+def _certificate_volume(values: Values) -> list[Object]:
+    """Return the volume of the registry's own certificate, which its pod waits for."""
+    name = values["tls"].get("secret")
+    if values["httpEnabled"] or not name:
+        return []
+    items = [{"key": key, "path": key} for key in ("tls.crt", "tls.key")]
+    return [{"name": "tls", "secret": {"secretName": name, "items": items}}]
 
 
 def _claim(values: Values) -> Object:

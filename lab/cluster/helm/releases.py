@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import yaml
+
 from lab.cluster.controllers.interface import Api
 from lab.cluster.helm.values import Values
 from lab.cluster.kinds import Object
@@ -87,10 +89,9 @@ def _encode(release: Release, now: datetime) -> str:
 
 
 def decode_release(secret: Object) -> Release:
-    """Return the release in a Secret."""
+    """Return the release in a Secret, whoever wrote it: the lab's helm or a real one."""
     packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
     body = json.loads(gzip.decompress(packed))
-    parts = [part for part in body["manifest"].split("\n---\n") if part]
     labels = secret["metadata"]["labels"]
     return Release(
         body["name"],
@@ -98,7 +99,14 @@ def decode_release(secret: Object) -> Release:
         body["version"],
         labels["status"],
         body["chart"]["metadata"]["version"],
-        body["config"],
-        [json.loads(part) for part in parts],
+        body.get("config") or {},
+        _objects(body["manifest"]),
         labels.get(CONFIG_HASH, ""),
     )
+
+
+def _objects(manifest: str) -> list[Object]:
+    """Return the objects of a manifest: the lab's helm writes JSON, a real one YAML."""
+    if "# Source: " in manifest:
+        return [obj for obj in yaml.safe_load_all(manifest) if obj]
+    return [json.loads(part) for part in manifest.split("\n---\n") if part]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Protocol
 
 from lab.cluster.kinds import Object
@@ -79,7 +80,7 @@ class Container:
         entry: Object = {
             "name": spec["name"],
             "image": spec["image"],
-            "imageID": "",
+            "imageID": _image_id(spec["image"]) if self.phase is not Phase.CREATING else "",
             "ready": self.ready,
             "started": self.phase is Phase.RUNNING,
             "restartCount": self.restarts,
@@ -115,6 +116,17 @@ class Container:
             if moment is not None:
                 ended[key] = timestamp(moment)
         return ended
+
+
+def _image_id(image: str) -> str:
+    """Return how containerd names an image that was pulled; the lab's digest is made from its name.
+
+    A digest in the image's name is its digest.
+    """
+    name, _, pinned = image.partition("@")
+    repository, colon, tag = name.rpartition(":")
+    bare = repository if colon and "/" not in tag else name
+    return f"{bare}@{pinned or 'sha256:' + sha256(name.encode()).hexdigest()}"
 
 
 class Program(Protocol):

@@ -1,24 +1,23 @@
-"""The k3s or k3s-agent service of a host: systemd's view of it, and K3s' own start.
+"""A service of a host, k3s or rke2-agent or containerd: systemd's view of it, and its own start.
 
-Operation for faults: `k3s start`, a line break, then the text of registries.yaml, so that a match
-such as `k3s start*10.43.0.9*` hits only while the file contains that string. Kinds:
+Operation for faults: `k3s start` (`rke2 start`, `containerd start`), a line break, then the text of
+registries.yaml (of containerd: config.toml), so that a match such as `k3s start*10.43.0.9*` hits
+only while the file contains that string. Kinds, whatever the distribution:
     k3s-broken    dies at start with a fatal error; systemd starts it again and again
     k3s-hang      starts, never becomes ready (TimeoutStartSec=0: systemd waits for ever)
     latency       takes `seconds` longer
 """
 
 import asyncio
-import time
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from lab.clock import Clock
 from lab.faults import Fault
+from lab.hosts.distributions import Unit
 from lab.hosts.journal import Journal
+from lab.hosts.unit_state import UnitState
 
-DESCRIPTION = "Lightweight Kubernetes"
 _RESTART_PAUSE = timedelta(seconds=5)
 _SHORTEST_PAUSE = 0.05
 _FATAL_AFTER = 0.03
@@ -26,36 +25,17 @@ _FIRST_PROCESS = 2137
 _BOOT_WAIT = 0.5
 
 
-@dataclass
-class UnitState:
-    """What `systemctl show` tells of a service."""
-
-    active: str = "inactive"
-    sub: str = "dead"
-    result: str = "success"
-    restarts: int = 0
-    main_pid: int = 0
-    exec_main_status: int = 0
-    invocation: str = ""
-    times: dict[str, tuple[datetime, int]] = field(default_factory=dict)
-
-
-def unit_name(role: str) -> str:
-    """Return the name of K3s' unit on a server or an agent."""
-    return "k3s-agent.service" if role == "agent" else "k3s.service"
-
-
 class FatalError(Exception):
-    """K3s does not start; the text is what it logs."""
+    """The program does not start; the text is what it logs."""
 
 
-class K3sService:
-    """One K3s service under systemd: server (Type=notify) or agent (Type=exec)."""
+class NodeService:
+    """One service under systemd, with Restart=always."""
 
     def __init__(
         self,
+        kind: Unit,
         *,
-        role: str,
         clock: Clock,
         journal: Journal,
         read_configuration: Callable[[], list[Fault]],
@@ -64,15 +44,15 @@ class K3sService:
         """Make a stopped service.
 
         Args:
-            role: server or agent.
+            kind: The unit.
             clock: The lab's clock.
-            journal: Where systemd and K3s write.
-            read_configuration: Reads registries.yaml and renders containerd's files, returns the
-                faults that hit this start; raises FatalError.
+            journal: Where systemd and the program write.
+            read_configuration: Reads the program's files and renders its own, returns the faults
+                that hit this start; raises FatalError.
             restart_seconds: How long a good start takes.
         """
-        self.is_agent = role == "agent"
-        self.unit = unit_name(role)
+        self.kind = kind
+        self.unit = kind.name
         self.state = UnitState()
         self.restart_seconds = restart_seconds
         self.on_running: list[Callable[[bool], None]] = []
@@ -88,7 +68,7 @@ class K3sService:
     async def start(self) -> bool:
         """Start as `systemctl start` does; return whether the job succeeded.
 
-        A server's job ends when K3s is ready or dead, an agent's as soon as it runs at all.
+        With Type=notify the job ends when the program is ready or dead, else when it runs at all.
         """
         async with self._turn:
             job = self._begin_job()
@@ -125,7 +105,7 @@ class K3sService:
         if self._keeper is None:
             return
         keeper, self._keeper = self._keeper, None
-        self._journal.write(self.unit, f"Stopping {self.unit} - {DESCRIPTION}...")
+        self._journal.write(self.unit, f"Stopping {self.unit} - {self.kind.description}...")
         keeper.cancel()
         await asyncio.wait([keeper])
         _settle(self._job, succeeded=False)
@@ -152,7 +132,7 @@ class K3sService:
 
     async def _run_once(self, job: asyncio.Future[bool]) -> None:
         self._begin()
-        if self.is_agent:
+        if self.kind.type != "notify":
             self._enter("active", "running")
             _settle(job, succeeded=True)
         await asyncio.sleep(min(_FATAL_AFTER, self.restart_seconds))
@@ -165,21 +145,18 @@ class K3sService:
             extra += fault.seconds if fault.kind == "latency" else 0
         await asyncio.sleep(max(0, self.restart_seconds - _FATAL_AFTER) + extra)
         self._enter("active", "running")
-        self._log("info", f"{'Kubelet' if self.is_agent else 'k3s'} is up and running")
+        self._log("info", self.kind.words[1])
         self._tell(running=True)
         _settle(job, succeeded=True)
         await asyncio.Event().wait()
 
     def _begin(self) -> None:
         self._next_process += 1
-        self.state.main_pid = self._next_process
-        self.state.invocation = uuid.uuid4().hex
-        self.state.exec_main_status = 0
-        self.state.result = "success"
+        self.state.begin(self._next_process)
         self._enter("activating", "start")
         self.state.times["ExecMainStart"] = self.state.times["StateChange"]
-        self._journal.write(self.unit, f"Starting {self.unit} - {DESCRIPTION}...")
-        self._log("info", "Starting k3s agent" if self.is_agent else "Starting k3s server")
+        self._journal.write(self.unit, f"Starting {self.unit} - {self.kind.description}...")
+        self._log("info", self.kind.words[0])
 
     def _die(self, message: str) -> None:
         self._log("fatal", message)
@@ -189,27 +166,22 @@ class K3sService:
         for text in (
             f"{self.unit}: Main process exited, code=exited, status=1/FAILURE",
             f"{self.unit}: Failed with result 'exit-code'.",
-            *([] if self.is_agent else [f"Failed to start {self.unit} - {DESCRIPTION}."]),
+            *(
+                []
+                if self.kind.type != "notify"
+                else [f"Failed to start {self.unit} - {self.kind.description}."]
+            ),
         ):
             self._journal.write(self.unit, text)
 
     def _enter(self, active: str, sub: str) -> None:
-        now = (self._clock.now(), time.monotonic_ns() // 1000)
-        before, self.state.active, self.state.sub = self.state.active, active, sub
-        self.state.times["StateChange"] = now
-        if before != active:
-            names = {"active": "ActiveEnter", "inactive": "InactiveEnter"}
-            if active in names:
-                self.state.times[names[active]] = now
-            left = {"active": "ActiveExit", "inactive": "InactiveExit"}
-            if before in left:
-                self.state.times[left[before]] = now
+        self.state.enter(active, sub, self._clock)
 
     def _log(self, level: str, message: str) -> None:
         quoted = message.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         when = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         text = f'time="{when}" level={level} msg="{quoted}"'
-        self._journal.write(self.unit, text, source="k3s", process=self.state.main_pid)
+        self._journal.write(self.unit, text, source=self.kind.program, process=self.state.main_pid)
 
     def _tell(self, *, running: bool) -> None:
         if self.is_running != running:
