@@ -43,13 +43,14 @@ class ChangeToken:
 
 @dataclass(frozen=True, slots=True)
 class CreateConnectedRegistry:
-    """Make a connected registry."""
+    """Make a connected registry; `parent` is the one above it, None where that is the cloud."""
 
     name: str
     mode: Mode
     sync_token: str
     settings: ConnectedRegistrySettings
     client_token_ids: tuple[str, ...] = ()
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

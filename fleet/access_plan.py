@@ -7,7 +7,8 @@ wanted ones: then the scope map's description is changed to ours and the object 
 Otherwise `NotOursError` shows the difference. All of a plan is checked before any of it is applied.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from fleet.access_changes import (
@@ -21,6 +22,7 @@ from fleet.access_changes import (
     CreateToken,
     Step,
 )
+from fleet.azure_errors import AzureBusyError, ImmutableSettingError, TokenDisabledError
 from fleet.azure_objects import (
     ConnectedRegistryState,
     ScopeMapState,
@@ -28,15 +30,16 @@ from fleet.azure_objects import (
     last_segment,
     same_name,
 )
-from fleet.connected_registries import Difference, settings_differences, wanted_settings
-from fleet.errors import (
-    AzureBusyError,
-    ImmutableSettingError,
-    NotOursError,
-    TokenDisabledError,
+from fleet.connected_registries import (
+    fixed_differences,
+    settings_differences,
+    wanted_settings,
 )
+from fleet.disabled_tokens import disabled_words
+from fleet.errors import NotOursError, ParentNotReadyError
+from fleet.nesting import Descendant, branch_actions, kept_actions
 from fleet.outcomes import Action, Outcome
-from fleet.scope_maps import client_actions, fold_actions, sync_actions
+from fleet.scope_maps import check_total, client_actions, fold_actions
 from fleet.sites import Site
 
 _OURS = "Managed by acrfleet: "
@@ -58,13 +61,20 @@ class ExistingAccess:
 
 def owner_description(site: Site, role: str) -> str:
     """Return the description by which a scope map is ours; role is sync or client."""
+    if role == "client" and site.seen_through is not None:
+        role = f"client {site.seen_through.name}"
     return f"{_OURS}fleet {site.fleet}, site {site.name}, {role}"
 
 
 def plan_sync_access(
-    site: Site, repositories: tuple[str, ...], existing: ExistingAccess
+    site: Site,
+    repositories: tuple[str, ...],
+    existing: ExistingAccess,
+    below: Sequence[Descendant] = (),
 ) -> tuple[Step, ...]:
     """Plan sync scope map, sync token and connected registry, in the order in which they are made.
+
+    The scope map holds what the site needs and what all sites below it need.
 
     Raises:
         NotOursError: Something exists with other settings and was not made by acrfleet.
@@ -74,12 +84,45 @@ def plan_sync_access(
         AzureBusyError: An object is being deleted right now.
     """
     names = site.names
-    actions = sync_actions(site.connected_registry.mode, repositories, names.connected_registry)
     description = owner_description(site, "sync")
+    actions, why = branch_actions(site, repositories, below), ""
+    if _is_ours(existing.scope_map, description):
+        assert existing.scope_map is not None  # noqa: S101 - it is ours, so it is there
+        kept, why = kept_actions(existing.scope_map.actions, site, below)
+        actions |= kept
     scope_map = _plan_scope_map(names.sync_scope_map, actions, description, existing.scope_map)
+    scope_map = _explained(scope_map, why)
     token = _plan_token(names.sync_token, names.sync_scope_map, description, existing)
     ours = _is_ours(existing.scope_map, description)
     return scope_map, token, _plan_connected_registry(site, existing.connected_registry, ours)
+
+
+def plan_passage(
+    site: Site, ancestor: Site, needed: frozenset[str], existing: ScopeMapState | None
+) -> Step:
+    """Plan what the sync scope map of an ancestor lacks of what a site below it needs.
+
+    Nothing is taken away here: what an ancestor no longer needs leaves its map in its own run.
+
+    Raises:
+        ParentNotReadyError: The ancestor has no scope map yet.
+        NotOursError: It lacks something and was not made by acrfleet.
+        TooManyRepositoriesError: They do not fit into one scope map.
+        AzureBusyError: It is being deleted right now.
+    """
+    kind, name = "scope map", ancestor.names.sync_scope_map
+    if existing is None:
+        found = f"its scope map {name} does not exist in Azure yet"
+        raise ParentNotReadyError(site.name, ancestor.name, found)
+    _refuse_while_deleting(kind, name, existing.provisioning)
+    actions = fold_actions(existing.actions)
+    if needed <= actions:
+        return _step(kind, name, Action.UNCHANGED)
+    difference = _actions_difference(actions, actions | needed)
+    if not _is_ours(existing, owner_description(ancestor, "sync")):
+        _refuse(kind, name, f"{site.name}, below it, needs more: {difference}")
+    check_total(actions | needed, f"sync scope map of {ancestor.name} with the sites below it")
+    return _step(kind, name, Action.CHANGED, difference, ChangeScopeMap(name, actions | needed))
 
 
 def plan_client_access(
@@ -135,11 +178,7 @@ def _plan_token(name: str, scope_map: str, description: str, existing: ExistingA
         return _step(kind, name, Action.CREATED, f"for scope map {scope_map}", create)
     _refuse_while_deleting(kind, name, token.provisioning)
     if not token.is_enabled:
-        raise TokenDisabledError(
-            f"token {name} is {token.status}: somebody switched it off, and acrfleet does not"
-            " switch it on by itself; find out why, then run"
-            f" `az acr token update --name {name} --registry REGISTRY --status enabled`"
-        )
+        raise TokenDisabledError(disabled_words(token))
     if not same_name(token.scope_map_id, scope_map):
         bound = last_segment(token.scope_map_id or "") or "none"
         if not _is_ours(existing.token_scope_map, description):
@@ -158,11 +197,13 @@ def _plan_connected_registry(
 ) -> Step:
     kind, name = "connected registry", site.names.connected_registry
     mode, wanted = site.connected_registry.mode, wanted_settings(site)
-    create = CreateConnectedRegistry(name, mode, site.names.sync_token, wanted)
+    above = site.fed_by.connected_registry if site.fed_by else None
+    create = CreateConnectedRegistry(name, mode, site.names.sync_token, wanted, parent=above)
     if existing is None:
-        return _step(kind, name, Action.CREATED, str(mode), create)
+        detail = f"{mode} below {above}" if above else str(mode)
+        return _step(kind, name, Action.CREATED, detail, create)
     _refuse_while_deleting(kind, name, existing.provisioning)
-    fixed = _fixed_differences(site, existing)
+    fixed = fixed_differences(site, existing)
     open_ = settings_differences(existing.settings, wanted)
     if not map_is_ours or not same_name(existing.sync_token_id, site.names.sync_token):
         if fixed or open_:
@@ -175,9 +216,7 @@ def _plan_connected_registry(
             " and onboard the site again (its storage at the site has to go too)"
         )
     if _has_failed(existing.provisioning):
-        again = CreateConnectedRegistry(
-            name, mode, site.names.sync_token, wanted, existing.client_token_ids
-        )
+        again = replace(create, client_token_ids=existing.client_token_ids)
         return _step(kind, name, Action.CHANGED, "Azure had failed to make it", again)
     if not open_:
         return _step(kind, name, Action.UNCHANGED)
@@ -200,19 +239,12 @@ def _plan_acceptance(site: Site, existing: ConnectedRegistryState | None) -> Ste
     return _step(kind, token, Action.CHANGED, accepted, change)
 
 
-def _fixed_differences(site: Site, existing: ConnectedRegistryState) -> tuple[Difference, ...]:
-    """Return what differs and cannot be changed: mode, sync token, parent."""
-    found = []
-    mode, token = site.connected_registry.mode, site.names.sync_token
-    if existing.mode.casefold() != mode.casefold():
-        found.append(Difference("fixed", "mode", existing.mode, mode))
-    if not same_name(existing.sync_token_id, token):
-        bound = last_segment(existing.sync_token_id or "")
-        found.append(Difference("fixed", "sync token", bound or "not a token at all", token))
-    if existing.parent_id and "/connectedregistries/" in existing.parent_id.casefold():
-        parent = f"connected registry {last_segment(existing.parent_id)}"
-        found.append(Difference("fixed", "parent", parent, "the registry in the cloud"))
-    return tuple(found)
+def _explained(step: Step, why: str) -> Step:
+    """Say why a scope map keeps what nothing in the fleet file asks for."""
+    if not why:
+        return step
+    detail = "; ".join(filter(None, (step.outcome.detail, f"nothing is taken away: {why}")))
+    return replace(step, outcome=step.outcome.model_copy(update={"detail": detail}))
 
 
 def _actions_difference(existing: frozenset[str], wanted: frozenset[str]) -> str:

@@ -1,13 +1,22 @@
 """Whether a site's registry has come up, judged from one look at the cluster and at Azure.
 
-Success is the whole chain, because a complete Job alone proves nothing: job complete, release
-deployed, workload rolled out, `/v2/` answers, Online in Azure (facts/edge-hosts.md §2.2).
+Success is the whole chain, because a complete Job alone proves nothing: job complete (where the
+helm-controller installs), release deployed, workload rolled out, `/v2/` answers, Online in Azure
+(facts/edge-hosts.md §2.2).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from pydantic import ConfigDict
+
+from fleet.chart_settings import Installer
+from fleet.cluster_errors import (
+    ChartFailedError,
+    SiteAlreadyActivatedError,
+    SyncPasswordRefusedError,
+)
 from fleet.cluster_objects import (
     ChartView,
     ClaimView,
@@ -18,12 +27,7 @@ from fleet.cluster_objects import (
     PodView,
     ServiceView,
 )
-from fleet.errors import (
-    ChartFailedError,
-    FleetError,
-    SiteAlreadyActivatedError,
-    SyncPasswordRefusedError,
-)
+from fleet.errors import FleetError
 from fleet.outcomes import SiteEndpoint
 from fleet.sites import Chart, Site, Strict
 
@@ -33,8 +37,14 @@ _HASH = "helmcharts.helm.cattle.io/configHash"
 
 
 class Snapshot(Strict):
-    """One look at everything that the judgement needs; parts not looked at yet are empty."""
+    """One look at everything that the judgement needs; parts not looked at yet are empty.
 
+    `refusal` is why no node would talk to the registry although it answers.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    installer: Installer = "helm-controller"
     chart: ChartView | None = None
     job: JobView | None = None
     job_attempts: int = 0
@@ -48,6 +58,7 @@ class Snapshot(Strict):
     services: tuple[ServiceView, ...] = ()
     answers: bool = False
     answer_words: str = ""
+    refusal: FleetError | None = None
     connection_state: str = "Offline"
     activation: str = "Inactive"
 
@@ -129,6 +140,8 @@ def is_registry_pod(chart: Chart, pod: PodView) -> bool:
 
 def _judge_job(site: Site, seen: Snapshot) -> Verdict | None:
     name = f"{site.chart.namespace}/{site.chart.release}"
+    if seen.installer == "helm":
+        return None
     if seen.chart is None:
         return Pending(f"HelmChart {name} to exist")
     failed = seen.chart.failed or (seen.job.failed if seen.job else None)
@@ -171,8 +184,8 @@ def _judge_log(site: Site, seen: Snapshot) -> Verdict | None:
             f"The parent refuses the sync password of {site.name} ({site.names.sync_token}): "
             f"{_last_line(seen.pod_words, 'Incorrect Password')}. Somebody renewed it. Delete the "
             f"Secret {site.chart.namespace}/{site.chart.release}-connection, run `az acr "
-            f"connected-registry deactivate --name {site.names.connected_registry}` and onboard "
-            "the site again."
+            "connected-registry deactivate --registry REGISTRY --name "
+            f"{site.names.connected_registry}` and onboard the site again."
         )
         phase = "the parent to accept the sync password"
         return Broken(SyncPasswordRefusedError(text), _A_WHILE, phase)
@@ -204,6 +217,10 @@ def _judge_service(site: Site, seen: Snapshot) -> Verdict | None:
     endpoint = find_endpoint(site.chart, seen.services)
     if isinstance(endpoint, str):
         return _broken(site, f"there should be {endpoint}", "", _A_WHILE, phase=endpoint)
+    if seen.refusal is not None:
+        brought = site.chart.tls is not None and site.chart.tls.secret is not None
+        phase = f"a certificate at {endpoint.url} that nodes accept"
+        return Broken(seen.refusal, _AT_ONCE if brought else _A_WHILE, phase)
     if not seen.answers:
         return Pending(f"{endpoint.url}/v2/ to answer: {seen.answer_words or 'not asked yet'}")
     return None

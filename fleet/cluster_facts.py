@@ -1,11 +1,13 @@
 """Whether a site's cluster can take the registry: decided before anything is written."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
+from fleet.chart_installer import InstallerChoice
 from fleet.chart_progress import belongs_to
-from fleet.cluster_objects import NodeState, ServiceView
-from fleet.errors import ClusterNotSuitableError
-from fleet.helm_chart import ChartSupport
+from fleet.cluster_certificates import find_certificate_problems, find_certificate_warnings
+from fleet.cluster_errors import ClusterNotSuitableError
+from fleet.cluster_objects import NodeState, SecretView, ServiceView
 from fleet.sites import Site, Strict
 
 
@@ -13,7 +15,7 @@ class ClusterFacts(Strict):
     """What was found at a cluster; `warnings` are sentences for the operator."""
 
     version: str
-    support: ChartSupport
+    installer: InstallerChoice
     nodes: tuple[NodeState, ...]
     warnings: tuple[str, ...] = ()
 
@@ -22,42 +24,38 @@ def judge_cluster(
     site: Site,
     *,
     version: str,
-    support: ChartSupport,
+    installer: InstallerChoice,
     storage_classes: Sequence[str],
     nodes: Sequence[NodeState],
     services: Sequence[ServiceView],
+    certificate: SecretView | None,
+    now: datetime,
 ) -> ClusterFacts:
     """Return the facts about a suitable cluster, with warnings.
+
+    `certificate` is the Secret that `chart.tls.secret` names, `now` is in UTC.
 
     Raises:
         ClusterNotSuitableError: All that has to be changed, in one text.
     """
     problems = [
-        *_scheme_problems(site),
         *_storage_problems(site, storage_classes),
         *_address_problems(site, services),
         *_node_problems(site, nodes),
+        *find_certificate_problems(site, certificate, services, now),
     ]
     if problems:
         listed = "\n".join(f"- {problem}" for problem in problems)
         raise ClusterNotSuitableError(f"The cluster of {site.name} is not ready:\n{listed}")
     return ClusterFacts(
         version=version,
-        support=support,
+        installer=installer,
         nodes=tuple(nodes),
-        warnings=tuple(_node_warnings(site, nodes)),
+        warnings=(
+            *_node_warnings(site, nodes),
+            *find_certificate_warnings(site, certificate, services, now),
+        ),
     )
-
-
-def _scheme_problems(site: Site) -> list[str]:
-    """An https registry needs its CA on every node, which this version cannot bring there."""
-    if site.chart.http_enabled:
-        return []
-    problem = (
-        "chart.http_enabled is false, but this version does not give the nodes the certificate of "
-        "the site's registry, so no pull could be proven; set it to true"
-    )
-    return [problem]
 
 
 def _storage_problems(site: Site, classes: Sequence[str]) -> list[str]:
@@ -93,11 +91,15 @@ def _node_problems(site: Site, nodes: Sequence[NodeState]) -> list[str]:
     ]
 
 
-def _node_warnings(site: Site, nodes: Sequence[NodeState]) -> list[str]:
+def strangers_among(site: Site, nodes: Sequence[NodeState]) -> list[str]:
+    """Return the names of the cluster's nodes that are not in the fleet file."""
     known = {name for node in site.nodes for name in (node.name, node.address)}
+    return [node.name for node in nodes if not known & {node.name, *node.addresses}]
+
+
+def _node_warnings(site: Site, nodes: Sequence[NodeState]) -> list[str]:
     return [
-        f"The node {node.name} of {site.name} is not in the fleet file: pods on it cannot pull "
+        f"The node {name} of {site.name} is not in the fleet file: pods on it cannot pull "
         "from the site's registry"
-        for node in nodes
-        if not known & {node.name, *node.addresses}
+        for name in strangers_among(site, nodes)
     ] + [f"The node {node.name} of {site.name} is not Ready" for node in nodes if not node.ready]

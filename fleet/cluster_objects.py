@@ -16,7 +16,10 @@ from fleet.sites import Strict
 
 
 class Meta(Strict):
-    """Who an object is; `version` goes back with a write so that nobody's change is lost."""
+    """Who an object is; `version` goes back with a write so that nobody's change is lost.
+
+    `written` is when it was last written, as its managers noted it; None where none did.
+    """
 
     name: str
     namespace: str = ""
@@ -24,11 +27,13 @@ class Meta(Strict):
     version: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
+    written: datetime | None = None
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Self:
         """Read `metadata` of any object."""
         meta = item.get("metadata") or {}
+        times = [entry["time"] for entry in meta.get("managedFields") or [] if entry.get("time")]
         return cls(
             name=meta.get("name", ""),
             namespace=meta.get("namespace", ""),
@@ -36,6 +41,7 @@ class Meta(Strict):
             version=str(meta.get("resourceVersion", "")),
             labels=meta.get("labels") or {},
             annotations=meta.get("annotations") or {},
+            written=max(map(datetime.fromisoformat, times), default=None),
         )
 
 
@@ -282,11 +288,7 @@ def _trouble(container: Mapping[str, Any]) -> tuple[str, str] | None:
     state = container.get("state") or {}
     for kind in ("waiting", "terminated"):
         found = state.get(kind) or {}
-        if found and found.get("reason") not in (
-            "Completed",
-            "ContainerCreating",
-            "PodInitializing",
-        ):
+        if found and found.get("reason") not in _NO_TROUBLE:
             return found.get("reason") or kind, found.get("message") or ""
     return None
 

@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from fleet.azure_objects import ConnectedRegistrySettings
+from fleet.azure_objects import (
+    ConnectedRegistrySettings,
+    ConnectedRegistryState,
+    last_segment,
+    same_name,
+)
 from fleet.sites import Site
 
 CONTINUOUS = "* * * * *"
@@ -68,6 +73,31 @@ def settings_differences(
         schedules = _cron(existing.gc_schedule), _cron(wanted.gc_schedule)
         pairs.append(("gc", "garbage collection schedule", *schedules))
     return tuple(Difference(*pair) for pair in pairs if pair[2] != pair[3])
+
+
+def fixed_differences(site: Site, existing: ConnectedRegistryState) -> tuple[Difference, ...]:
+    """Return what differs and cannot be changed: mode, sync token, parent."""
+    found = []
+    mode, token = site.connected_registry.mode, site.names.sync_token
+    if existing.mode.casefold() != mode.casefold():
+        found.append(Difference("fixed", "mode", existing.mode, mode))
+    if not same_name(existing.sync_token_id, token):
+        bound = last_segment(existing.sync_token_id or "")
+        found.append(Difference("fixed", "sync token", bound or "not a token at all", token))
+    parent, wanted = _parent(existing), site.fed_by.connected_registry if site.fed_by else None
+    if not same_name(parent, wanted):
+        found.append(Difference("fixed", "parent", _called(parent), _called(wanted)))
+    return tuple(found)
+
+
+def _parent(existing: ConnectedRegistryState) -> str | None:
+    """Return the connected registry above one; None: the registry in the cloud."""
+    nested = "/connectedregistries/" in (existing.parent_id or "").casefold()
+    return last_segment(existing.parent_id or "") if nested else None
+
+
+def _called(parent: str | None) -> str:
+    return f"connected registry {parent}" if parent else "the registry in the cloud"
 
 
 def _cron(schedule: str) -> str:

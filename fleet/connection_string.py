@@ -4,10 +4,12 @@ The order of the parts, without a trailing semicolon, is the one that the Azure 
 (facts/connected-registry.md §2.4). A password may hold `=`, so parts are split at the first one.
 """
 
+from typing import Literal
+
 from pydantic import SecretStr
 
-from fleet.errors import NoGatewayEndpointError
-from fleet.sites import Strict
+from fleet.cluster_errors import NoGatewayEndpointError
+from fleet.sites import Site, Strict
 
 _NAME = "ConnectedRegistryName"
 _TOKEN = "SyncTokenName"  # noqa: S105 - the name of a part, not its value
@@ -17,7 +19,7 @@ _PROTOCOL = "ParentEndpointProtocol"
 
 
 class Connection(Strict):
-    """The parts of a connection string; the parent is always the cloud registry, so https."""
+    """The parts of a connection string."""
 
     name: str
     sync_token: str
@@ -26,10 +28,35 @@ class Connection(Strict):
     protocol: str = "https"
 
 
+def choose_gateway(
+    site: Site, from_azure: str | None
+) -> tuple[str | None, Literal["http", "https"]]:
+    """Return where a site's registry finds its parent, and what is spoken there.
+
+    The registry in the cloud speaks https only. A parent at another site speaks what its chart was
+    told; Azure shows the address that it reported, which is one of its own cluster, so the fleet
+    file may name the one under which it is reached from outside.
+    """
+    if site.fed_by is None:
+        return from_azure, "https"
+    return site.parent_endpoint or from_azure, site.fed_by.protocol
+
+
 def build_connection_string(
-    name: str, sync_token: str, password: SecretStr, gateway_endpoint: str | None
+    name: str,
+    sync_token: str,
+    password: SecretStr,
+    gateway_endpoint: str | None,
+    protocol: Literal["http", "https"] = "https",
 ) -> SecretStr:
-    """Return the connection string of a connected registry whose parent is the cloud registry.
+    """Return the connection string of a connected registry.
+
+    Args:
+        name: Its name.
+        sync_token: The name of its sync token.
+        password: One of the sync token's passwords.
+        gateway_endpoint: Where its parent answers, HOST or HOST:PORT.
+        protocol: What the parent speaks; the registry in the cloud speaks https only.
 
     Raises:
         NoGatewayEndpointError: Azure has not said where the parent is.
@@ -41,7 +68,7 @@ def build_connection_string(
         _TOKEN: sync_token,
         _PASSWORD: password.get_secret_value(),
         _GATEWAY: gateway_endpoint,
-        _PROTOCOL: "https",
+        _PROTOCOL: protocol,
     }
     return SecretStr(";".join(f"{key}={value}" for key, value in parts.items()))
 
@@ -58,3 +85,21 @@ def parse_connection_string(text: SecretStr) -> Connection | None:
         gateway_endpoint=parts[_GATEWAY],
         protocol=parts[_PROTOCOL],
     )
+
+
+def same_connection(one: SecretStr, other: SecretStr) -> bool:
+    """Return whether two connection strings mean the same; Azure's names have no case."""
+    first, second = parse_connection_string(one), parse_connection_string(other)
+    if first is None or second is None:
+        return one == other
+    return _folded(first) == _folded(second)
+
+
+def _folded(connection: Connection) -> tuple[str, ...]:
+    names = (
+        connection.name,
+        connection.sync_token,
+        connection.gateway_endpoint,
+        connection.protocol,
+    )
+    return (*(name.casefold() for name in names), connection.password.get_secret_value())

@@ -3,7 +3,7 @@
 How it works: YAML becomes plain data with line numbers (`fleet_file_yaml`), each site is laid over
 the defaults as data (`fleet_file_merge`), pydantic checks the result (`fleet_file_models`), what it
 finds is led back to the line on which it stands (`fleet_file_problems`), and at last the sites are
-compared with each other (`fleet_file_checks`).
+compared with each other (`fleet_file_checks`) and their tree is looked at (`fleet_file_tree`).
 """
 
 from collections.abc import Iterator
@@ -23,10 +23,12 @@ from fleet.fleet_file_checks import (
 from fleet.fleet_file_merge import Merged, merge_site
 from fleet.fleet_file_models import DefaultsEntry, FleetHeader, SiteEntry
 from fleet.fleet_file_problems import problems_of, secret_problems
+from fleet.fleet_file_tree import check_tree, parent_of
 from fleet.fleet_file_yaml import Document, Problem, read_document
 from fleet.names import derive_names
-from fleet.sites import Fleet, Site, SiteSettings
+from fleet.sites import Fleet, ParentSite, Site, SiteSettings
 from fleet.strict import Strict
+from fleet.waves_check import check_canaries
 
 _Model = TypeVar("_Model", bound=Strict)
 _Registries = dict[str, AcrRegistry | RegistryFromBlock]
@@ -69,6 +71,10 @@ class _Reader:
         registries = self._registries(data.get("registries"))
         placed = list(self._sites(data.get("sites")))
         self._problems += check_fleet(self._document, placed)
+        self._problems += check_tree(placed)
+        if header and header.waves:
+            entries = [one.entry for one in placed]
+            self._problems += check_canaries(self._document, header.waves, entries)
         return _assemble(header, registries, placed) if header and not self._problems else None
 
     def _registries(self, data: Any) -> _Registries:
@@ -132,19 +138,29 @@ class _Reader:
 
 
 def _assemble(header: FleetHeader, registries: _Registries, placed: list[PlacedSite]) -> Fleet:
+    sites = {one.entry.name: one for one in placed}
     return Fleet(
         name=header.fleet,
         registries={k: v for k, v in registries.items() if isinstance(v, AcrRegistry)},
         registry_blocks={k: v for k, v in registries.items() if isinstance(v, RegistryFromBlock)},
-        sites=tuple(_resolve(one, header.fleet) for one in placed),
+        sites=tuple(_resolve(one, header.fleet, parent_of(one, sites)) for one in placed),
         max_sites_at_once=header.max_sites_at_once,
+        limits=header.limits,
+        waves=header.waves,
+        dispatch=header.dispatch,
+        shards=header.shards,
     )
 
 
-def _resolve(one: PlacedSite, fleet: str) -> Site:
+def _resolve(one: PlacedSite, fleet: str, parent: ParentSite | None) -> Site:
     settings = {name: getattr(one.entry, name) for name in SiteSettings.model_fields}
     return Site(
-        **settings, name=one.entry.name, fleet=fleet, registry=one.registry, names=one.names
+        **settings,
+        name=one.entry.name,
+        fleet=fleet,
+        registry=one.registry,
+        names=one.names,
+        fed_by=parent,
     )
 
 

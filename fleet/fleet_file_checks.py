@@ -161,9 +161,7 @@ def _check_repositories(one: PlacedSite) -> Iterator[Problem]:
 
     What wildcards select is known only with the registry's catalog; onboarding checks it then.
     """
-    wanted, mode = one.entry.repositories, one.entry.connected_registry.mode
-    literal = {glob for glob in wanted.include if not set(glob) & set("*?[")}
-    literal = {name for name in literal if not any(fnmatchcase(name, x) for x in wanted.exclude)}
+    mode, literal = one.entry.connected_registry.mode, named_repositories(one)
     fitting = most_repositories(mode)
     if len(literal) > fitting:
         yield Problem(
@@ -172,3 +170,10 @@ def _check_repositories(one: PlacedSite) -> Iterator[Problem]:
             f" {fitting} in {mode} mode ({MAX_ACTIONS} actions in one scope map); leave"
             f" {len(literal) - fitting} out",
         )
+
+
+def named_repositories(one: PlacedSite) -> frozenset[str]:
+    """Return the repositories that a site names in full and does not exclude."""
+    wanted = one.entry.repositories
+    literal = {glob for glob in wanted.include if not set(glob) & set("*?[")}
+    return frozenset(n for n in literal if not any(fnmatchcase(n, x) for x in wanted.exclude))

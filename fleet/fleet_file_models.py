@@ -6,9 +6,12 @@ from pydantic import Field
 
 from fleet.azure_settings import RegistryBlockEntry, RegistryEntry
 from fleet.names import NameOverrides
+from fleet.plan_limits import Limits
+from fleet.shard_settings import Dispatch, Shards
 from fleet.sites import SiteSettings
 from fleet.strict import Strict
 from fleet.validation import PlainName, WholeNumber
+from fleet.wave_settings import Waves
 
 
 class DefaultsEntry(SiteSettings):
@@ -34,6 +37,17 @@ class _FleetTop(Strict):
     max_sites_at_once: WholeNumber | None = Field(
         None, ge=1, description="Sites worked on at once; none: what the database bears"
     )
+    limits: Limits = Field(
+        Limits(), description="How large a plan may be that is applied without naming the limit"
+    )
+    waves: Waves | None = Field(
+        None, description="In which pieces changing runs go over the fleet; none: all at once"
+    )
+    dispatch: Dispatch = Field(
+        Dispatch.IN_PROCESS,
+        description="Where sites are worked on: in the run itself, or by workers, as a deployment",
+    )
+    shards: Shards = Field(Shards(), description="How a run is cut into runs that workers take up")
 
 
 class FleetHeader(_FleetTop):

@@ -13,11 +13,12 @@ from typing import Any
 import yaml
 from pydantic import SecretStr
 
+from fleet.cluster_errors import ClusterNotSuitableError
 from fleet.cluster_objects import ChartView, SecretView
-from fleet.errors import ClusterNotSuitableError, NotOursError
+from fleet.errors import NotOursError
 from fleet.outcomes import Action
 from fleet.passwords import PasswordMark, mark_annotations
-from fleet.sites import Chart, Site, Strict
+from fleet.sites import Chart, Site, Strict, Tls
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = "acrfleet"
@@ -96,9 +97,23 @@ def chart_values(chart: Chart) -> dict[str, Any]:
     }
     if chart.chunk_size_mb is not None:
         values["sync"] = {"chunkSizeInMb": chart.chunk_size_mb}
+    return _merge(values | _certificate_values(chart), chart.extra_values)
+
+
+def _certificate_values(chart: Chart) -> dict[str, Any]:
+    """Return the values about TLS (facts/connected-registry.md §5.2; the chart's default is both).
+
+    A certificate of the operator's own and http need no cert-manager.
+    """
+    tls = chart.tls or Tls()
+    off = {"cert-manager": {"enabled": False, "install": False}}
     if chart.http_enabled:
-        values["cert-manager"] = {"enabled": False, "install": False}
-    return _merge(values, chart.extra_values)
+        return off
+    if tls.secret:
+        return {**off, "tls": {"secret": tls.secret}}
+    if tls.cert_manager:
+        return {"cert-manager": {"enabled": True, "install": tls.cert_manager == "install"}}
+    return {}
 
 
 def chart_spec(chart: Chart, support: ChartSupport) -> dict[str, Any]:
@@ -150,6 +165,24 @@ def compare_chart(site: Site, wanted: Mapping[str, Any], found: ChartView | None
 def chart_differences(wanted: Mapping[str, Any], found: ChartView) -> tuple[str, ...]:
     """Return the names of the spec's fields that differ, for people."""
     return _differing(wanted["spec"], found.spec)
+
+
+def changed_settings(wanted: Mapping[str, Any], found: ChartView) -> tuple[str, ...]:
+    """Return the names of what differs and makes the controller act, values by their own names."""
+    names = set(chart_differences(wanted, found))
+    if "valuesContent" in names:
+        names.remove("valuesContent")
+        new, old = (_values_in(spec) for spec in (wanted["spec"], found.spec))
+        names |= {key for key in new.keys() | old.keys() if new.get(key) != old.get(key)}
+    return tuple(sorted(names))
+
+
+def _values_in(spec: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(spec.get("valuesContent") or "")
+    except yaml.YAMLError:
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def connection_secret_body(

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from fleet.errors import KubeconfigError
+from fleet.cluster_errors import KubeconfigError
 from fleet.sites import Strict
 
 _HTTPS_PORT = 443

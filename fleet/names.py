@@ -17,6 +17,10 @@ with a site `oslo` would find the first one's objects and take them for its own.
 Rules it satisfies (facts, connected-registry.md section 1.5): connected registries
 `^[a-z][a-z0-9]{4,39}$`, tokens `^[a-zA-Z][a-zA-Z0-9-]{4,48}$`, scope maps 5 to 49 letters, digits
 and `-`.
+
+A further client token is `readable + stamp + - + its name`, its scope map that and `-map`; there
+`readable` is cut further where both would be longer than 49 characters. Its name is never `sync` or
+`client`, so it meets none of the site's own.
 """
 
 from base64 import b32encode
@@ -29,6 +33,7 @@ from fleet.validation import ConnectedRegistryName, ScopeMapName, TokenName
 
 _READABLE_LENGTH = 28
 _STAMP_LENGTH = 8
+_LONGEST = 49
 
 
 class NameOverrides(Strict):
@@ -64,9 +69,16 @@ def derive_names(fleet: str, site: str, overrides: NameOverrides | None = None) 
     return SiteNames(**(derived | chosen))
 
 
-def _readable(site: str) -> str:
+def derive_client_names(fleet: str, site: str, token: str) -> dict[str, str]:
+    """Return the names of a further client token and of its scope map, as fields of `SiteNames`."""
+    room = _LONGEST - _STAMP_LENGTH - len(f"-{token}-map") - 1
+    base = _readable(site, min(room, _READABLE_LENGTH)) + _stamp(fleet, site)
+    return {"client_token": f"{base}-{token}", "client_scope_map": f"{base}-{token}-map"}
+
+
+def _readable(site: str, length: int = _READABLE_LENGTH) -> str:
     kept = "".join(c for c in site.lower() if c in "abcdefghijklmnopqrstuvwxyz0123456789")
-    cut = kept[:_READABLE_LENGTH]
+    cut = kept[:length]
     return cut if cut[:1].isalpha() else f"s{cut}"
 
 

@@ -1,61 +1,129 @@
-"""What is known about one node's machine, and what of it stands in the way."""
+"""What is known about one node's machine, as one look at it found."""
 
-import base64
-import binascii
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import SecretStr
 
-from fleet.restarts import ServiceState, parse_service, unit_of
-from fleet.sites import Node, Strict
+from fleet.distributions import DISTRIBUTIONS, UNITS, Distribution, detect
+from fleet.host_files import HostFile
+from fleet.restarts import ServiceState, parse_service
+from fleet.script_output import as_bytes, as_number, as_time, as_version, below, last
+from fleet.strict import Strict
 
-_MIN_FREE_KB = 512 * 1024
-_MAX_SKEW = timedelta(seconds=60)
 _SECRETS = (
     re.compile(r"(?i)\b((?:[\w-]*(?:token|password|passwd|secret))[\"']?\s*[=:]\s*)\S+"),
     re.compile(r"\bK10[0-9a-f]{16,}::\S+"),
 )
+_FILE_KEYS = ("kind", "path", "backup", "text", "mtime")
+_EMBEDDED = re.compile(r'^\[host\."https://127\.0\.0\.1:(6443|9345)/v2"\]', re.MULTILINE)
 
 
-class HostFile(Strict):
-    """A file on a host. `text` is secret because registries.yaml may hold passwords of others."""
+class CertsFolder(Strict):
+    """A folder in certs.d. `header` is the first line of its hosts.toml, empty without such."""
 
-    path: str
-    kind: str = "absent"
-    text: SecretStr | None = None
-    sha256: str = "absent"
-    modified: datetime | None = None
-    newest_backup: str | None = None
+    name: str
+    header: str = ""
 
-    @property
-    def content(self) -> str | None:
-        """Return the text, or None when there is no file."""
-        return None if self.text is None else self.text.get_secret_value()
+
+class DeadMan(Strict):
+    """A timer of an earlier run that puts files back, still armed or fired but not cleaned up."""
+
+    id: str
+    armed_by: str = ""
+    armed_at: datetime | None = None
+    fired_at: datetime | None = None
 
 
 class NodeFacts(Strict):
-    """What one look at a node's machine found. Times are the host's own."""
+    """What one look at a node's machine found. Times are the host's own.
+
+    Attributes:
+        distribution: What was detected, whatever the fleet file says; None: nothing we know.
+        versions: What the programs of distributions say of themselves, by distribution.
+        version: The version of the fleet file's distribution.
+        containerd: The version of its containerd.
+        init: systemd, openrc, or empty for anything else.
+        services: Every unit of every distribution.
+        config_path: Where the containerd that runs looks for hosts.toml files, from its rendered
+            configuration; None: it does not.
+        config_version: The form of that configuration: 2 of containerd 1, 3 of containerd 2.
+        config_modified: When that configuration was written.
+        certs_d: The folder of hosts.toml files that was looked at.
+        auth_hosts: Hosts for which the rendered configuration holds credentials.
+        templates: The operator's templates for that configuration.
+        registries: The registries file; on plain containerd without path.
+        ca_file: The site registry's certificate authority on the node.
+        hosts_files: The hosts.toml of our names, by folder name, missing ones too.
+        certs_folders: Every folder in certs.d.
+        settings: Options of the distribution that matter here; no secret is among them.
+        modes: Mode and owner by path of files that exist, as `600 root:root`.
+        has_crictl: Whether `crictl` is on root's PATH; K3s and RKE2 bring their own.
+        pulls: Image downloads in progress; None: not known.
+        kubeconfig: The administrator's, on a server.
+    """
 
     node: str
     user: str
     now: datetime
     os: str
     arch: str
+    distribution: str | None
+    versions: dict[str, str]
     version: str | None
-    has_systemd: bool
+    containerd: str | None
+    init: str
     services: dict[str, ServiceState]
     data_dir: str
-    free_kb: int | None
+    config_path: str | None
+    config_version: int | None
+    config_modified: datetime | None
+    certs_d: str
+    auth_hosts: frozenset[str]
     templates: tuple[str, ...]
+    free_kb: int | None
+    free_inodes: int | None
     registries: HostFile
+    ca_file: HostFile
+    hosts_files: dict[str, HostFile]
+    certs_folders: tuple[CertsFolder, ...]
+    settings: dict[str, str]
+    modes: dict[str, str]
+    selinux: str
+    proxies: dict[str, str]
+    pulls: int | None
+    has_systemd_run: bool
+    has_crictl: bool
+    deadmen: tuple[DeadMan, ...]
+    kubeconfig: SecretStr | None
 
+    @property
+    def has_systemd(self) -> bool:
+        """Return whether systemd runs the services."""
+        return self.init == "systemd"
 
-def sha256_of(text: str) -> str:
-    """Return what `sha256sum` prints for a file with this text."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    @property
+    def has_containerd_2(self) -> bool:
+        """Return whether its containerd is 2.0 or newer; its rendered configuration tells, too."""
+        if self.containerd is None:
+            return (self.config_version or 0) >= 3
+        return bool(re.match(r"v?[2-9]\.", self.containerd))
+
+    @property
+    def has_embedded_mirror(self) -> bool:
+        """Return whether the nodes share images among themselves (Spegel inside K3s and RKE2).
+
+        Agents are told by their server, so there only the rendered files show it.
+        """
+        rendered = (file.content or "" for file in self.hosts_files.values())
+        return self.is_set("embedded-registry") or any(map(_EMBEDDED.search, rendered))
+
+    def is_set(self, option: str) -> bool:
+        """Return whether an option that is a flag is on."""
+        return self.settings.get(option, "").lower() in ("true", "yes", "on", "1")
 
 
 def parse_lines(output: str) -> dict[str, list[str]]:
@@ -68,138 +136,117 @@ def parse_lines(output: str) -> dict[str, list[str]]:
     return found
 
 
-def parse_host_file(lines: Mapping[str, list[str]]) -> HostFile:
-    """Return the file that the lines `file.*` describe."""
-
-    def last(key: str) -> str:
-        return lines.get(f"file.{key}", [""])[-1]
-
-    kind, path, backup = last("kind") or "other", last("path"), last("backup") or None
+def parse_host_file(lines: Mapping[str, list[str]], prefix: str = "file") -> HostFile:
+    """Return the file that the lines `PREFIX.*` describe."""
+    told = {key: lines.get(f"{prefix}.{key}", [""])[-1] for key in _FILE_KEYS}
+    kind, path, backup = told["kind"] or "absent", told["path"], told["backup"] or None
     if kind != "file":
         return HostFile(path=path, kind=kind, newest_backup=backup)
+    data = as_bytes(told["text"])
     try:
-        data = base64.b64decode(last("text"), validate=True)
-        text = data.decode()
-    except (binascii.Error, UnicodeDecodeError):
+        text = None if data is None else data.decode()
+    except UnicodeDecodeError:
+        text = None
+    if data is None or text is None:
         return HostFile(path=path, kind="binary", newest_backup=backup)
     return HostFile(
         path=path,
         kind=kind,
         text=SecretStr(text),
         sha256=hashlib.sha256(data).hexdigest(),
-        modified=_time(last("mtime")),
+        modified=as_time(told["mtime"]),
         newest_backup=backup,
     )
 
 
-def parse_facts(node: str, output: str) -> NodeFacts:
-    """Return the facts from the output of `clients.host_scripts.READ_FACTS`."""
+def parse_facts(
+    node: str, output: str, distribution: Distribution = DISTRIBUTIONS["k3s"]
+) -> NodeFacts:
+    """Return the facts from the output of `clients.host_facts_script.READ_FACTS`.
+
+    Args:
+        node: The node's name, for messages.
+        output: What the script said; a missing line is an unknown fact.
+        distribution: The one whose places the script looked at.
+    """
     lines = parse_lines(output)
-
-    def last(key: str) -> str:
-        return lines.get(key, [""])[-1].strip()
-
-    free, version = last("free_kb"), re.search(r"\bv\d\S*", last("version"))
+    versions = _versions(lines)
+    services = {unit: _service(unit, lines) for unit in UNITS}
     return NodeFacts(
         node=node,
-        user=last("user"),
-        now=_time(last("now")) or datetime.fromtimestamp(0, UTC),
-        os=last("os"),
-        arch=last("arch"),
-        version=version[0] if version else None,
-        has_systemd=bool(last("systemd")),
-        services={unit: _service(unit, lines) for unit in ("k3s", "k3s-agent")},
-        data_dir=last("data_dir"),
-        free_kb=int(free) if free.isdigit() else None,
+        user=last(lines, "user"),
+        now=as_time(last(lines, "now")) or datetime.fromtimestamp(0, UTC),
+        os=last(lines, "os"),
+        arch=last(lines, "arch"),
+        distribution=detect(versions, services),
+        versions=versions,
+        version=versions.get(distribution.name),
+        init="systemd" if last(lines, "systemd") else "openrc" if last(lines, "openrc") else "",
+        services=services,
+        data_dir=last(lines, "data_dir") or distribution.data_dir,
         templates=tuple(lines.get("template", ())),
+        free_kb=as_number(last(lines, "free_kb")),
+        free_inodes=as_number(last(lines, "free_inodes")),
         registries=parse_host_file(lines),
+        settings=below("setting.", lines),
+        selinux={"1": "enforcing", "0": "permissive"}.get(last(lines, "selinux"), "off"),
+        proxies=below("proxy.", lines),
+        has_systemd_run=bool(last(lines, "systemd_run")),
+        has_crictl=bool(last(lines, "crictl")),
+        deadmen=tuple(_dead_man(one, lines) for one in lines.get("deadman", ())),
+        kubeconfig=_secret(last(lines, "kubeconfig")),
+        **_parse_containerd(lines, versions, distribution),
     )
 
 
-def find_obstacles(node: Node, facts: NodeFacts) -> Iterator[str]:
-    """Yield what must be mended on the machine before anything is written to it."""
-    if not facts.has_systemd:
-        yield "systemd is missing; K3s is restarted through systemctl"
-        return
-    unit, other = unit_of(node), ("k3s-agent" if node.role == "server" else "k3s")
-    if facts.version is None:
-        yield "the program k3s was not found, or does not tell its version; install K3s"
-    elif not facts.services[unit].exists and facts.services[other].exists:
-        yield (
-            f"the fleet file calls it {'a server' if node.role == 'server' else 'an agent'}, but "
-            f"the host runs {other}; correct the role"
-        )
-    elif not facts.services[unit].exists:
-        yield f"there is no unit {unit}; install K3s as a service"
-    elif not facts.services[unit].is_running:
-        yield f"{facts.services[unit]}; start it and see `journalctl -u {unit}`{_backup(facts)}"
-    yield from _file_obstacles(facts.registries)
-    if facts.free_kb is not None and facts.free_kb < _MIN_FREE_KB:
-        yield f"only {facts.free_kb // 1024} MiB are free below {facts.data_dir}; free 512 MiB"
+def _parse_containerd(
+    lines: Mapping[str, list[str]], versions: Mapping[str, str], distribution: Distribution
+) -> dict[str, Any]:
+    own = distribution.name == "containerd"
+    bundled = as_version(last(lines, "containerd"))
+    containerd = versions.get("containerd") if own else bundled
+    return {
+        "containerd": containerd,
+        "config_path": _config_path(lines, containerd, distribution),
+        "config_version": as_number(last(lines, "config_version")),
+        "config_modified": as_time(last(lines, "config_mtime")),
+        "auth_hosts": frozenset(lines.get("auth_host", ())),
+        "certs_d": last(lines, "certs_d")
+        or distribution.below(distribution.data_dir, distribution.certs_d),
+        "pulls": as_number(last(lines, "pulls")),
+        "ca_file": parse_host_file(lines, "ca"),
+        "hosts_files": {
+            value[-1]: parse_host_file(lines, key.removesuffix(".folder"))
+            for key, value in lines.items()
+            if re.fullmatch(r"hosts\.\d+\.folder", key)
+        },
+        "certs_folders": tuple(
+            CertsFolder(name=name, header=header)
+            for header, _, name in (one.rpartition("|") for one in lines.get("certs", ()))
+        ),
+        "modes": {
+            path: f"{mode} {owner}"
+            for mode, owner, path in (
+                (*one.split(" ", 2), "", "")[:3] for one in lines.get("mode", ())
+            )
+        },
+    }
 
 
-def _backup(facts: NodeFacts) -> str:
-    backup = facts.registries.newest_backup
-    return f" (the last backup of its registries file is {backup})" if backup else ""
+def _config_path(
+    lines: Mapping[str, list[str]], containerd: str | None, distribution: Distribution
+) -> str | None:
+    """Return the first folder of containerd's list.
 
-
-def _file_obstacles(file: HostFile) -> Iterator[str]:
-    if not re.fullmatch(r"/[^\n]*/[^/\n]+", file.path):
-        yield f"private-registry in K3s's configuration is not an absolute path: {file.path!r}"
-    elif file.kind == "link":
-        yield (
-            f"{file.path} is a symbolic link, so something else manages it; add the mirror there, "
-            "or make it a regular file"
-        )
-    elif file.kind == "binary":
-        yield f"{file.path} is not UTF-8 text; K3s cannot read it"
-    elif file.kind not in ("file", "absent"):
-        yield f"{file.path} is not a regular file"
-
-
-def find_warnings(node: Node, facts: NodeFacts, now: datetime) -> Iterator[str]:
-    """Yield what an operator should know about the machine, though it stops nothing.
-
-    Args:
-        node: The node in the fleet file.
-        facts: What was found.
-        now: Our own time, aware, when the facts were read.
+    Where its configuration could not be printed, containerd 2 looks in its usual place (edge-hosts
+    3: plain containerd).
     """
-    other = "k3s-agent" if node.role == "server" else "k3s"
-    if facts.services[other].enabled == "enabled":
-        yield f"the unit {other} is enabled too; both cannot run, disable it (k3s-ansible#504)"
-    skew = abs(facts.now - now)
-    if skew > _MAX_SKEW:
-        yield f"the clock is {skew.total_seconds():.0f} s off; tokens and certificates may fail"
-    for template in facts.templates:
-        yield f"{template} replaces K3s's containerd configuration; check that it keeps config_path"
-    yield from _version_warnings(facts.version)
-
-
-def _version_warnings(version: str | None) -> Iterator[str]:
-    match = re.match(r"v1\.(\d+)\.(\d+)", version or "")
-    if not match:
-        return
-    minor, patch = int(match[1]), int(match[2])
-    for first, (low, high), effect in _LANDMINES:
-        if minor == first and low <= patch <= high:
-            yield f"K3s {version}: {effect}"
-    if minor < 26:
-        yield f"K3s {version}: {_INLINE}"
-
-
-_INLINE = "mirrors are written into containerd's main configuration (k3s#8972); upgrade if you can"
-_DEFAULT = "a mirror that lists the default endpoint breaks hosts.toml (k3s#9341); upgrade"
-_LANDMINES: tuple[tuple[int, tuple[int, int], str], ...] = (
-    (26, (0, 12), _INLINE),
-    (27, (0, 9), _INLINE),
-    (28, (0, 5), _INLINE),
-    (29, (0, 0), _INLINE),
-    (27, (10, 10), "endpoints that are bare host names are broken (k3s#9322); upgrade"),
-    (27, (11, 11), _DEFAULT),
-    (28, (7, 7), _DEFAULT),
-    (29, (3, 3), "TLS settings without a mirror are ignored (k3s#9839); upgrade"),
-)
+    found = last(lines, "config_path").partition(":")[0]
+    if found:
+        return found
+    if distribution.name != "containerd" or last(lines, "config_dump"):
+        return None
+    return distribution.certs_d if re.match(r"v?[2-9]\.", containerd or "") else None
 
 
 def redact(log: str) -> str:
@@ -208,13 +255,25 @@ def redact(log: str) -> str:
     return _SECRETS[0].sub(r"\1...", log)
 
 
+def _versions(lines: Mapping[str, list[str]]) -> dict[str, str]:
+    found = below("version.", lines)
+    read = {name: as_version(text) for name, text in found.items()}
+    return {name: version for name, version in read.items() if version}
+
+
 def _service(unit: str, lines: Mapping[str, list[str]]) -> ServiceState:
-    prefix = f"{unit}."
-    found = {
-        key[len(prefix) :]: value[-1] for key, value in lines.items() if key.startswith(prefix)
-    }
-    return parse_service(unit, found)
+    return parse_service(unit, below(f"{unit}.", lines))
 
 
-def _time(text: str) -> datetime | None:
-    return datetime.fromtimestamp(int(text), UTC) if text.isdigit() else None
+def _dead_man(name: str, lines: Mapping[str, list[str]]) -> DeadMan:
+    return DeadMan(
+        id=name,
+        armed_by=last(lines, f"deadman.{name}.armed_by"),
+        armed_at=as_time(last(lines, f"deadman.{name}.armed_at")),
+        fired_at=as_time(last(lines, f"deadman.{name}.fired_at")),
+    )
+
+
+def _secret(text: str) -> SecretStr | None:
+    data = as_bytes(text) if text else None
+    return SecretStr(data.decode(errors="replace")) if data else None

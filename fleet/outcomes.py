@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from fleet.sites import Strict
+from fleet.strict import Strict
 
 
 class Action(StrEnum):
@@ -11,7 +11,13 @@ class Action(StrEnum):
     CREATED = "created"
     CHANGED = "changed"
     ADOPTED = "adopted"
+    DELETED = "deleted"
     UNCHANGED = "unchanged"
+    TO_CHANGE = "to be changed"
+    TO_DELETE = "to be deleted"
+
+
+_WRITTEN = (Action.CREATED, Action.CHANGED, Action.ADOPTED, Action.DELETED)
 
 
 class Outcome(Strict):
@@ -31,7 +37,7 @@ class Outcome(Strict):
     @property
     def is_change(self) -> bool:
         """Return whether anything was written."""
-        return self.action is not Action.UNCHANGED
+        return self.action in _WRITTEN
 
 
 class SiteEndpoint(Strict):

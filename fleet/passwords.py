@@ -6,15 +6,17 @@ a value or renews one in use, a note goes before each generation and the value a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Self
 
 from fleet.azure_objects import PasswordSlot
-from fleet.errors import PasswordSlotsTakenError
+from fleet.pull_errors import PasswordSlotsTakenError
 from fleet.sites import Strict
 
 SLOTS = ("password1", "password2")
+UNKNOWN_SLOT = "unknown"
+"""The slot of an adopted password when Azure has two that it may be; see `adopted_mark`."""
 _TOKEN, _SLOT = "acrfleet/token", "acrfleet/slot"
 _CREATED, _EXPIRES = "acrfleet/created", "acrfleet/expires"
 
@@ -23,6 +25,7 @@ class PasswordMark(Strict):
     """Which password an object in the cluster holds; times are UTC.
 
     `created` None: a note that this slot is about to be generated, without a value.
+    `slot` may be `UNKNOWN_SLOT`: the password is one of those that Azure had made by `created`.
     """
 
     token: str
@@ -33,7 +36,7 @@ class PasswordMark(Strict):
     @classmethod
     def from_annotations(cls, annotations: Mapping[str, str]) -> Self | None:
         """Read the mark of an object, or None when it has none that makes sense."""
-        if annotations.get(_SLOT) not in SLOTS or _TOKEN not in annotations:
+        if annotations.get(_SLOT) not in (*SLOTS, UNKNOWN_SLOT) or _TOKEN not in annotations:
             return None
         try:
             return cls(
@@ -44,6 +47,18 @@ class PasswordMark(Strict):
             )
         except ValueError:
             return None
+
+
+@dataclass(frozen=True)
+class PasswordsInUse:
+    """Which passwords a site holds, without their values; None: its Secrets do not say.
+
+    `further` has those of client tokens besides the site's own, by the token's name in Azure.
+    """
+
+    client: PasswordMark | None = None
+    sync: PasswordMark | None = None
+    further: Mapping[str, PasswordMark] = field(default_factory=dict)
 
 
 def mark_annotations(mark: PasswordMark) -> dict[str, str]:
@@ -62,8 +77,59 @@ def is_working(
     """Return whether a mark names a password that Azure still has and that has not expired."""
     if mark is None or mark.created is None or mark.token != token:
         return False
+    if mark.slot == UNKNOWN_SLOT:
+        return any(may_hold(slot, mark.created, now) for slot in slots.values())
     slot = slots.get(mark.slot)
     return slot is not None and slot.created == mark.created and not _has_expired(slot, now)
+
+
+def may_hold(slot: PasswordSlot, written: datetime | None, now: datetime) -> bool:
+    """Return whether a password that was in use by `written` may be the one in this slot.
+
+    Args:
+        slot: What Azure shows.
+        written: The latest moment at which the value can have been made; None: nobody knows.
+        now: The present, UTC.
+    """
+    if _has_expired(slot, now):
+        return False
+    return written is None or slot.created is None or slot.created <= written
+
+
+def adopted_mark(
+    token: str, slots: Mapping[str, PasswordSlot], written: datetime | None, now: datetime
+) -> PasswordMark | None:
+    """Return the mark of a password that works and that somebody else made.
+
+    Azure does not say which slot a value belongs to. It is known where only one slot can hold it,
+    and recorded as unknown otherwise; then no rotation may renew a slot that Azure shows as filled.
+
+    Args:
+        token: The token's name.
+        slots: The passwords that Azure has.
+        written: When the object that holds the value was last written, as late as it can have
+            been; None: nobody knows.
+        now: The present, UTC.
+
+    Returns:
+        The mark; None when no slot can hold the password: it does not work, whatever was tried.
+    """
+    able = {name: slot for name, slot in slots.items() if may_hold(slot, written, now)}
+    if len(able) == 1:
+        (name, slot), *_ = able.items()
+        if slot.created is not None:
+            return PasswordMark(token=token, slot=name, created=slot.created, expires=slot.expires)
+    times = [slot.created for slot in able.values() if slot.created is not None]
+    if not times:
+        return None
+    return PasswordMark(token=token, slot=UNKNOWN_SLOT, created=max(times))
+
+
+def settled(mark: PasswordMark, slots: Mapping[str, PasswordSlot], now: datetime) -> PasswordMark:
+    """Return an adopted mark with its slot, once Azure has only one left that it may be."""
+    if mark.slot != UNKNOWN_SLOT:
+        return mark
+    return adopted_mark(mark.token, slots, mark.created, now) or mark
 
 
 @dataclass(frozen=True)
@@ -87,12 +153,22 @@ def choose_sync_password(
 
     The caller has made sure that no other installation is active, so whatever was generated before
     and is not in the site's Secret is lost: after a crash the same slot is generated again.
+
+    Raises:
+        PasswordSlotsTakenError: An adopted password is gone and both slots are somebody else's.
     """
     if held is not None and is_working(held, token, slots, now):
-        return Keep(held)
+        return Keep(settled(held, slots, now))
     if held is None or held.token != token:
         return Renew(SLOTS[0])
     free = [name for name in SLOTS if name not in slots]
+    if not free and held.slot == UNKNOWN_SLOT:
+        raise PasswordSlotsTakenError(
+            f"The sync password of the site was adopted, and Azure's two passwords of {token} were "
+            "both made after it, by somebody else. Find out who uses them and remove one with "
+            f"`az acr token credential delete --registry REGISTRY --name {token} --password1` (or "
+            "--password2)."
+        )
     return Renew(free[0] if free else held.slot)
 
 
@@ -132,7 +208,8 @@ def choose_client_password(
     raise PasswordSlotsTakenError(
         f"Both passwords of the token {token} exist in Azure and no pull secret at the site holds "
         "one of them, so somebody else may be using them. Remove the one that nobody uses with "
-        f"`az acr token credential delete --name {token} --password1` (or --password2)."
+        f"`az acr token credential delete --registry REGISTRY --name {token} --password1` (or "
+        "--password2)."
     )
 
 

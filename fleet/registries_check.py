@@ -28,6 +28,10 @@ _TLS_BESIDE_HTTP = (
     "configs.{name} has tls, but the site's registry speaks http: containerd would try https "
     "first; remove it"
 )
+_OTHER_CA = (
+    "configs.{name}.tls.ca_file names another certificate authority than the fleet file does; "
+    "remove it here or there"
+)
 _OTHER_PORT = (
     "the endpoint {url} is at the site's registry, but is not {right}; correct or remove it"
 )
@@ -40,10 +44,16 @@ Found = Iterator[tuple[int, str]]
 
 
 class RegistriesPlan(Strict):
-    """What registries.yaml shall say: the site's registry serves both names."""
+    """What a node's files shall say: the site's registry serves both names.
+
+    `ca` is the PEM text of the authority that signed the registry's certificate, where the nodes
+    do not trust it anyway; `ca_file` is its path on the node, none: the distribution's usual one.
+    """
 
     login_server: str
     endpoint: SiteEndpoint
+    ca: str | None = None
+    ca_file: str | None = None
 
 
 def find_lax_spots(root: Node | None) -> Found:
@@ -81,6 +91,13 @@ def find_conflicts(root: Node | None, plan: RegistriesPlan, ours: frozenset[str]
     tls = find(_value(_value(root, "configs"), plan.endpoint.host), "tls")
     if tls and plan.endpoint.scheme == "http":
         yield line_of(tls[0]), _TLS_BESIDE_HTTP.format(name=plan.endpoint.host)
+    ca = find(tls[1], "ca_file") if tls and plan.ca_file else None
+    if ca and not is_null(ca[1]) and not _is_ours(str(ca[1].value), plan):
+        yield line_of(ca[0]), _OTHER_CA.format(name=plan.endpoint.host)
+
+
+def _is_ours(ca_file: str, plan: RegistriesPlan) -> bool:
+    return ca_file == plan.ca_file or ca_file.endswith(f"/acrfleet-{plan.login_server}-ca.crt")
 
 
 def _value(node: Node | None, name: str) -> Node | None:

@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 
 from ruamel.yaml.nodes import Node
 
-from fleet.errors import HostFileInvalidError
+from fleet.host_errors import HostFileInvalidError
+from fleet.registries_ca import expected_ca, put_ca
 from fleet.registries_check import RegistriesPlan, find_conflicts, find_lax_spots
 from fleet.yaml_edits import add_first, add_last, append_entry, drop_lines, insert_lines, put
 from fleet.yaml_nodes import Plain, YamlError, find, items, parse, plain
 
-__all__ = ["RegistriesPlan", "check", "merge"]
+__all__ = ["MARKED", "RegistriesPlan", "check", "marked_urls", "merge"]
 
 _UNREADABLE = (
     "{where}: this is not YAML that K3s can read: {what}. K3s does not start with it. Mend the "
@@ -29,7 +30,7 @@ _TOO_EXOTIC = (
     "alone."
 )
 _MARK = "# acrfleet: site registry"
-_MARKED = re.compile(rf"^[ \t]*{_MARK} (\S+)[ \t]*\r?$", re.MULTILINE)
+MARKED = re.compile(rf"^[ \t]*{_MARK} (\S+)[ \t]*\r?$", re.MULTILINE)
 
 
 def check(text: str | None, where: str, plan: RegistriesPlan | None = None) -> None:
@@ -52,7 +53,7 @@ def check(text: str | None, where: str, plan: RegistriesPlan | None = None) -> N
         ) from None
     found = list(find_lax_spots(root))
     if plan:
-        found += find_conflicts(root, plan, frozenset(_marked_urls(text or "")))
+        found += find_conflicts(root, plan, frozenset(marked_urls(text or "")))
     problems = [f"{where}:{line}: {what}. The file was left alone." for line, what in sorted(found)]
     if problems:
         raise HostFileInvalidError(problems)
@@ -76,7 +77,7 @@ def merge(text: str | None, plan: RegistriesPlan, where: str) -> str:
     before = text or ""
     bom, body = ("\ufeff", before[1:]) if before.startswith("\ufeff") else ("", before)
     url, host = plan.endpoint.url, plan.endpoint.host
-    wanted = _expected(plain(parse(body)), plan, _marked_urls(body))
+    wanted = _expected(plain(parse(body)), plan, marked_urls(body))
     try:
         after = _edit(body, plan)
         right = plain(parse(after)) == wanted
@@ -94,14 +95,15 @@ def _edit(text: str, plan: RegistriesPlan) -> str:
     url, host = plan.endpoint.url, plan.endpoint.host
     text = _rename_ours(text, plan)
     text = _ensure_mirror(text, plan.login_server, url, "")
-    known = _mirror(text, host) is not None or url in _marked_urls(text)
+    known = _mirror(text, host) is not None or url in marked_urls(text)
     mark = "" if known else f"{_MARK} {url}"
-    text = _ensure_mirror(text, host, url, mark)
+    text = put_ca(_ensure_mirror(text, host, url, mark), plan)
     return text if mark in text else insert_lines(text, len(text), [mark], 0)
 
 
-def _marked_urls(text: str) -> list[str]:
-    return _MARKED.findall(text)
+def marked_urls(text: str) -> list[str]:
+    """Return the endpoints that our comment lines name."""
+    return MARKED.findall(text)
 
 
 def _expected(data: Plain, plan: RegistriesPlan, marked: list[str]) -> Plain:
@@ -118,13 +120,13 @@ def _expected(data: Plain, plan: RegistriesPlan, marked: list[str]) -> Plain:
         mirror = mirrors.get(name) or {}
         others = [e for e in cast("list[Plain]", mirror.get("endpoint") or []) if e not in stale]
         mirrors[name] = {**mirror, "endpoint": [url, *others]}
-    return {**top, "mirrors": cast("Plain", mirrors)}
+    return expected_ca({**top, "mirrors": cast("Plain", mirrors)}, plan)
 
 
 def _rename_ours(text: str, plan: RegistriesPlan) -> str:
     """Replace what an earlier run wrote for another address, in place."""
     url, host = plan.endpoint.url, plan.endpoint.host
-    for old in [found for found in _marked_urls(text) if found != url]:
+    for old in [found for found in marked_urls(text) if found != url]:
         name = urlsplit(old).netloc
         own = _mirror(text, name)
         if own and plain(own[1]) == {"endpoint": [old]}:

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from fleet.errors import RepositoriesNotFoundError
+from fleet.azure_errors import RepositoriesNotFoundError
 from fleet.sites import Repositories
 
 _CLOSEST = 3
@@ -27,7 +27,7 @@ def select_repositories(wanted: Repositories, names: Iterable[str]) -> tuple[str
             removes all it takes. Each such glob is named, with the closest repositories.
     """
     catalog = sorted({name.lower() for name in names})
-    excluded = {name for name in catalog if _matches_any(name, wanted.exclude)}
+    excluded = {name for name in catalog if matches_any(name, wanted.exclude)}
     selected: set[str] = set()
     problems = []
     for glob in wanted.include:
@@ -49,7 +49,8 @@ def _matches(name: str, glob: str) -> bool:
     return fnmatchcase(name, glob.lower())
 
 
-def _matches_any(name: str, globs: Sequence[str]) -> bool:
+def matches_any(name: str, globs: Sequence[str]) -> bool:
+    """Return whether a repository matches one of the globs."""
     return any(_matches(name, glob) for glob in globs)
 
 

@@ -107,11 +107,6 @@ def restart_order(site: Site) -> tuple[Node, ...]:
     return site.servers() + site.agents()
 
 
-def unit_of(node: Node) -> str:
-    """Return the systemd unit of a node's K3s."""
-    return "k3s" if node.role == "server" else "k3s-agent"
-
-
 def missed_restart(service: ServiceState, written: datetime | None) -> bool:
     """Return whether the running K3s started before the file was written, so never read it.
 

@@ -3,28 +3,55 @@
 from collections.abc import Iterable
 from enum import StrEnum
 
+from fleet.adoption import Finding
 from fleet.outcomes import Outcome
+from fleet.site_plan import SitePlan
 from fleet.sites import Strict
 
 
 class Status(StrEnum):
-    """How a site came out of a run."""
+    """How a site came out of a run.
+
+    `NOT_STARTED`: the run went wrong before its wave; `SKIPPED`: done before the run was resumed.
+    """
 
     DONE = "done"
     WAITING = "waiting"
     FAILED = "failed"
     STOPPED = "stopped"
+    NOT_STARTED = "not started"
+    SKIPPED = "skipped"
+
+
+_ORDER = (
+    Status.FAILED,
+    Status.STOPPED,
+    Status.NOT_STARTED,
+    Status.WAITING,
+    Status.DONE,
+    Status.SKIPPED,
+)
 
 
 class SiteResult(Strict):
-    """One site's result; `message` is what an operator needs to read and holds no secret."""
+    """One site's result; `message` is what an operator needs to read and holds no secret.
+
+    `cause` is the message without what is this site's alone, `todo` what the operator does next;
+    `findings` and `advice` are of an adoption: what becomes of each object, and lines for the fleet
+    file. `plan` is of a planning run.
+    """
 
     site: str
     verb: str
     status: Status
     message: str = ""
     error: str | None = None
+    cause: str = ""
+    todo: str = ""
     outcomes: tuple[Outcome, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    advice: tuple[str, ...] = ()
+    plan: SitePlan | None = None
     seconds: float = 0.0
 
     @property
@@ -43,8 +70,7 @@ class FleetReport(Strict):
     @classmethod
     def of(cls, verb: str, fleet: str, results: Iterable[SiteResult]) -> "FleetReport":
         """Sort the results: what needs a person first, then by name."""
-        order = (Status.FAILED, Status.STOPPED, Status.WAITING, Status.DONE)
-        ranked = sorted(results, key=lambda result: (order.index(result.status), result.site))
+        ranked = sorted(results, key=lambda result: (_ORDER.index(result.status), result.site))
         return cls(verb=verb, fleet=fleet, results=tuple(ranked))
 
     def having(self, status: Status) -> tuple[SiteResult, ...]:

@@ -5,8 +5,9 @@ runtimes before 0.7.0 broke on anything else); so do we.
 """
 
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 
-from fleet.errors import TooManyRepositoriesError
+from fleet.azure_errors import TooManyRepositoriesError
 from fleet.sites import Mode
 
 MAX_ACTIONS = 500
@@ -40,10 +41,18 @@ def sync_actions(
         TooManyRepositoriesError: More actions than one scope map holds.
     """
     repositories = tuple(repositories)
-    gateway = {f"gateway/{connected_registry.lower()}/{verb}" for verb in _GATEWAY}
-    actions = _repository_actions(repositories, _SYNC[mode]) | gateway
-    _check(actions, len(repositories), len(_SYNC[mode]), len(gateway), f"{mode} sync scope map")
+    actions = unchecked_sync_actions(mode, repositories, connected_registry)
+    each, extra = len(_SYNC[mode]), len(_GATEWAY)
+    _check(actions, len(repositories), each, extra, f"{mode} sync scope map")
     return actions
+
+
+def unchecked_sync_actions(
+    mode: Mode, repositories: Iterable[str], connected_registry: str
+) -> frozenset[str]:
+    """Return what `sync_actions` does, even where it is more than one scope map holds."""
+    gateway = {f"gateway/{connected_registry.lower()}/{verb}" for verb in _GATEWAY}
+    return _repository_actions(repositories, _SYNC[mode]) | gateway
 
 
 def client_actions(repositories: Iterable[str]) -> frozenset[str]:
@@ -58,9 +67,33 @@ def client_actions(repositories: Iterable[str]) -> frozenset[str]:
     return actions
 
 
+def allows(actions: frozenset[str], repository: str, verbs: Iterable[str]) -> bool:
+    """Return whether a scope map's actions allow all of the verbs on a repository.
+
+    Wildcards count as Azure reads them (facts/connected-registry.md §1.5).
+    """
+    return all(
+        any(fnmatchcase(f"repositories/{repository}/{verb}", one.lower()) for one in actions)
+        for verb in verbs
+    )
+
+
 def most_repositories(mode: Mode) -> int:
     """Return how many repositories fit into a site's sync scope map: 248 or 99."""
     return (MAX_ACTIONS - len(_GATEWAY)) // len(_SYNC[mode])
+
+
+def check_total(actions: frozenset[str], what: str) -> None:
+    """Refuse more actions than one scope map holds; `what` names the map for people.
+
+    Raises:
+        TooManyRepositoriesError: There are too many.
+    """
+    if len(actions) > MAX_ACTIONS:
+        raise TooManyRepositoriesError(
+            f"{what}: {len(actions)} actions are needed, Azure allows {MAX_ACTIONS}; narrow"
+            " `repositories` of these sites, or move some of them below another parent"
+        )
 
 
 def fold_actions(actions: Iterable[str]) -> frozenset[str]:

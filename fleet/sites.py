@@ -6,7 +6,6 @@ hold no secret and are safe to print.
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -22,16 +21,20 @@ from fleet.azure_settings import (
     Sync,
     refuse_twins,
 )
-from fleet.chart_settings import Chart, Service, Storage
+from fleet.chart_settings import Chart, Service, Storage, Tls
+from fleet.maintenance import Maintenance
+from fleet.plan_limits import Limits
+from fleet.pull_settings import ClientToken, PullSecrets
+from fleet.reconcile_settings import Reconcile
+from fleet.shard_settings import Dispatch, Shards
+from fleet.site_nodes import Host, Jump, Node, Ssh
+from fleet.site_times import Patience, Rotation
 from fleet.strict import Strict
 from fleet.validation import (
-    BlockName,
     ConnectedRegistryName,
     FilePath,
-    Flag,
     ImageReference,
     PlainName,
-    Port,
     ScopeMapName,
     Tag,
     TokenName,
@@ -39,88 +42,42 @@ from fleet.validation import (
     broken_rule,
 )
 from fleet.validation_cluster import (
-    HostAddress,
-    LabelKey,
-    LabelValue,
-    NamespaceName,
-    NodeName,
-    ObjectName,
-    UserName,
+    RegistryEndpoint,
 )
-from fleet.validation_time import Expiry, Wait
+from fleet.wave_settings import Waves
 
 __all__ = [
     "AcrRegistry",
     "Chart",
+    "ClientToken",
     "Cloud",
     "ClusterAccess",
     "ConnectedRegistry",
+    "Dispatch",
     "Fleet",
     "GarbageCollection",
     "Host",
     "Jump",
+    "Maintenance",
     "Mode",
     "Node",
+    "ParentSite",
     "Patience",
     "PullSecrets",
     "RegistryFromBlock",
     "Repositories",
+    "Rotation",
     "Service",
+    "Shards",
     "Site",
     "SiteNames",
     "Ssh",
     "Storage",
     "Strict",
     "Sync",
+    "Tls",
+    "Waves",
 ]
-
-
-class Jump(Strict):
-    """A host through which a node is reached; it uses the site's SSH login."""
-
-    address: HostAddress = Field(description="Host name or IP address")
-    port: Port = Field(22, description="SSH port")
-    user: UserName | None = Field(None, description="SSH user; none: the site's")
-
-
-def _host(address: str) -> str:
-    return f"[{address}]" if ":" in address else address.lower()
-
-
-class Node(Strict):
-    """One machine of a site's cluster."""
-
-    address: HostAddress = Field(description="Host name or IP address, as the jump host sees it")
-    name: NodeName = Field(
-        default_factory=lambda data: data.get("address", ""),
-        description="Kubernetes node name; none: the address",
-    )
-    port: Port = Field(22, description="SSH port")
-    user: UserName | None = Field(None, description="SSH user; none: the site's")
-    role: Literal["server", "agent"] = Field("server", description="What K3s is on it")
-    jump: Jump | None = Field(None, description="Host through which it is reached")
-
-    @property
-    def endpoint(self) -> str:
-        """Return what no two nodes may share: address, port and the jump host's, if any."""
-        via = f" via {_host(self.jump.address)}:{self.jump.port}" if self.jump else ""
-        return f"{_host(self.address)}:{self.port}{via}"
-
-
-class Ssh(Strict):
-    """How to log in to a site's nodes. The block, where named, wins over the files."""
-
-    block: BlockName | None = Field(None, description="Site SSH block")
-    user: UserName | None = Field(None, description="SSH user of all nodes")
-    key_file: FilePath | None = Field(None, description="Private key on this machine")
-    known_hosts: FilePath | None = Field(None, description="File; none: ~/.ssh/known_hosts")
-
-
-class Host(Strict):
-    """What the nodes are."""
-
-    distribution: Literal["k3s"] = Field("k3s", description="Kubernetes distribution")
-    sudo: Flag = Field(True, description="Use `sudo -n` where the SSH user is not root")
 
 
 class ClusterAccess(Strict):
@@ -129,37 +86,6 @@ class ClusterAccess(Strict):
     kubeconfig: FilePath | None = Field(
         None, description="Local file; none: through the first server"
     )
-
-
-class PullSecrets(Strict):
-    """Where the credentials for pulling are put."""
-
-    name: ObjectName = Field("acrfleet-pull", description="Name of the Secret")
-    namespaces: tuple[NamespaceName, ...] = Field(("default",), description="Namespaces by name")
-    namespace_labels: dict[LabelKey, LabelValue] = Field(
-        default_factory=dict,
-        description="Namespaces that have all these labels, too",
-        validate_default=True,
-    )
-    service_accounts: tuple[ObjectName, ...] = Field(
-        ("default",), description="Service accounts that get the Secret, in each namespace"
-    )
-    expires_after: Expiry = Field(None, description="Lifetime of a password; none: no expiry")
-
-    @field_validator("namespace_labels")
-    @classmethod
-    def _go_somewhere(cls, labels: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        if not labels and info.data.get("namespaces") == ():
-            raise broken_combination("without namespaces it has to select some; add either")
-        return labels
-
-
-class Patience(Strict):
-    """How long to wait for a site before it is reported as waiting or failed."""
-
-    online: Wait = Field(timedelta(minutes=15), description="Until the registry is Online")
-    accepted: Wait = Field(timedelta(minutes=15), description="Until it accepts a new password")
-    node_ready: Wait = Field(timedelta(minutes=5), description="Until a restarted node is Ready")
 
 
 class SiteNames(Strict):
@@ -172,9 +98,23 @@ class SiteNames(Strict):
     client_token: TokenName
 
 
+class ParentSite(Strict):
+    """The site from whose registry another one fetches its images and its messages."""
+
+    name: PlainName
+    connected_registry: ConnectedRegistryName
+    protocol: Literal["http", "https"]
+
+
 class SiteSettings(Strict):
     """What a site is told; in the fleet file `defaults` may hold any of it."""
 
+    parent: PlainName | None = Field(
+        None, description="Site from whose registry it is fed; none: the Azure registry"
+    )
+    parent_endpoint: RegistryEndpoint | None = Field(
+        None, description="HOST[:PORT] where it reaches the parent's registry; none: as Azure says"
+    )
     repositories: Repositories = Field(description="Which repositories the site mirrors")
     connected_registry: ConnectedRegistry = Field(
         ConnectedRegistry(), description="Settings of the connected registry in Azure"
@@ -185,12 +125,58 @@ class SiteSettings(Strict):
     host: Host = Field(Host(), description="What the nodes are")
     cluster: ClusterAccess = Field(ClusterAccess(), description="How the Kubernetes API is reached")
     pull_secrets: PullSecrets = Field(PullSecrets(), description="Where pull credentials go")
+    client_tokens: tuple[ClientToken, ...] = Field(
+        (), description="Client tokens besides the site's own, for a part of its repositories"
+    )
+    rotation: Rotation = Field(Rotation(), description="When passwords are rolled")
+    reconcile: Reconcile = Field(
+        Reconcile(), description="What is mended without asking when a site has drifted"
+    )
     patience: Patience = Field(Patience(), description="How long to wait for the site")
+    maintenance: Maintenance | None = Field(
+        None, description="When something may be restarted at the site; none: always"
+    )
     probe_image: ImageReference | None = Field(
         None, description="repo:tag to prove pulls with; none: chosen"
     )
     tags: tuple[Tag, ...] = Field((), description="Tags of the site's runs in Prefect")
     labels: dict[Tag, str] = Field(default_factory=dict, description="Free notes about the site")
+
+    @field_validator("parent_endpoint")
+    @classmethod
+    def _needs_a_parent(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and "parent" in info.data and info.data["parent"] is None:
+            raise broken_combination("there is no parent to reach; add parent or remove the line")
+        return value
+
+    @field_validator("client_tokens")
+    @classmethod
+    def _are_told_apart(
+        cls, tokens: tuple[ClientToken, ...], info: ValidationInfo
+    ) -> tuple[ClientToken, ...]:
+        own = info.data.get("pull_secrets")
+        secrets = [one.pull_secrets.name for one in tokens] + ([own.name] if own else [])
+        for what, values in (
+            ("client tokens are called", [one.name for one in tokens]),
+            ("client tokens have the pull secret", secrets),
+        ):
+            value, count = Counter(values).most_common(1)[0] if values else ("", 0)
+            if count > 1:
+                raise broken_rule(f"{count} {what} {value}; give each its own")
+        return tokens
+
+    @field_validator("maintenance")
+    @classmethod
+    def _has_room_for_a_restart(
+        cls, value: Maintenance | None, info: ValidationInfo
+    ) -> Maintenance | None:
+        patience = info.data.get("patience")
+        if value is not None and patience is not None and value.length < patience.node_ready:
+            raise broken_combination(
+                "no restart ever begins in a window that is shorter than patience.node_ready; "
+                "make it longer"
+            )
+        return value
 
     @field_validator("nodes")
     @classmethod
@@ -214,6 +200,11 @@ class Site(SiteSettings):
     fleet: PlainName
     registry: PlainName = Field(description="Key of the registry in the fleet file")
     names: SiteNames
+    fed_by: ParentSite | None = Field(None, description="The parent; none: the Azure registry")
+    seen_through: ClientToken | None = Field(
+        None,
+        description="The further client token that this view is for; none: its own",
+    )
 
     def servers(self) -> tuple[Node, ...]:
         """Return the server nodes, in the order in which they are restarted."""
@@ -238,6 +229,28 @@ class Fleet(Strict):
     max_sites_at_once: int | None = Field(
         None, ge=1, description="Sites worked on at once; none: what the database bears"
     )
+    limits: Limits = Field(
+        Limits(), description="How large a plan may be that is applied without naming the limit"
+    )
+    waves: Waves | None = Field(
+        None, description="In which pieces changing runs go over the fleet; none: all at once"
+    )
+    dispatch: Dispatch = Field(
+        Dispatch.IN_PROCESS,
+        description="Where sites are worked on: in the run itself, or by workers, as a deployment",
+    )
+    shards: Shards = Field(Shards(), description="How a run is cut into runs that workers take up")
+
+    def without_windows(self) -> "Fleet":
+        """Return the fleet with sites that may be disturbed at any time."""
+        sites = tuple(site.model_copy(update={"maintenance": None}) for site in self.sites)
+        return self.model_copy(update={"sites": sites})
+
+    def without_preparations(self) -> "Fleet":
+        """Return the fleet with registries that no run may prepare for it."""
+        off = {"enable_data_endpoint": False}
+        registries = {key: one.model_copy(update=off) for key, one in self.registries.items()}
+        return self.model_copy(update={"registries": registries})
 
     def with_registries(self, read: Mapping[str, AcrRegistry]) -> "Fleet":
         """Return the fleet with registries that were read from blocks.

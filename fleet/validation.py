@@ -64,6 +64,14 @@ WholeNumber = Annotated[int, Field(strict=True)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 
 # --- names in this file
+ClientTokenName = Annotated[
+    str,
+    Matches(
+        r"(?!(sync|client)$)[a-z]([a-z0-9-]{0,18}[a-z0-9])?",
+        "1 to 20 lower-case letters, digits and '-', but not sync or client",
+        "choose such a name and keep it for ever",
+    ),
+]
 PlainName = Annotated[
     str,
     Matches(

@@ -17,10 +17,17 @@ _FIELD_OF_VALUE = {
     "service.type": "use chart.service.type",
     "service.clusterIP": "use chart.service.cluster_ip",
     "trustDistribution.enabled": "acrfleet configures the nodes itself",
+    "tls.secret": "use chart.tls.secret",
+    "tls.crt": "put it into a Secret, see chart.tls.secret",
+    "tls.cacrt": "use chart.tls.ca_file",
 }
 _FIELD_OF_VALUE_WITH_HTTP = {
     "cert-manager.enabled": "off because of chart.http_enabled",
     "cert-manager.install": "off because of chart.http_enabled",
+}
+_FIELD_OF_VALUE_WITH_HTTPS = {
+    "cert-manager.enabled": "use chart.tls.cert_manager",
+    "cert-manager.install": "use chart.tls.cert_manager",
 }
 
 
@@ -29,7 +36,7 @@ def refuse_typed_values(values: dict[str, Any], *, http: bool) -> dict[str, Any]
 
     Names with dots, as `helm --set` has them, are refused in both spellings.
     """
-    ours = _FIELD_OF_VALUE | (_FIELD_OF_VALUE_WITH_HTTP if http else {})
+    ours = _FIELD_OF_VALUE | (_FIELD_OF_VALUE_WITH_HTTP if http else _FIELD_OF_VALUE_WITH_HTTPS)
     clashes = [name for name in _names(values) if name in ours]
     if clashes:
         listed = ", ".join(f"{name} ({ours[name]})" for name in clashes)

@@ -107,6 +107,22 @@ def _host_address(value: str) -> str:
     return value
 
 
+def _registry_endpoint(value: str) -> str:
+    """Take `host`, `host:port`, `[::1]` or `[::1]:8080`, as connection strings do."""
+    match = re.fullmatch(
+        r"(\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]]+))(:(?P<port>\d{1,5}))?", value
+    )
+    if match is None or not 1 <= int(match["port"] or 1) <= 65535:
+        raise broken_rule(
+            "allowed is HOST or HOST:PORT without https:// and path; put IPv6 addresses in brackets"
+        )
+    if match["six"] and ":" not in _host_address(match["six"]):
+        raise broken_rule("only IPv6 addresses stand in brackets; remove them")
+    if match["host"]:
+        _host_address(match["host"])
+    return value
+
+
 def _cluster_ip(value: Any) -> Any:
     if value is None or isinstance(value, IPv4Address | IPv6Address):
         return value
@@ -133,6 +149,7 @@ def _is_service_address(address: IPv4Address | IPv6Address) -> bool:
 
 
 HostAddress = Annotated[str, AfterValidator(_host_address)]
+RegistryEndpoint = Annotated[str, AfterValidator(_registry_endpoint)]
 ClusterIp = Annotated[
     IPv4Address | IPv6Address | None,
     BeforeValidator(_cluster_ip),

@@ -28,7 +28,8 @@ _ISO = TypeAdapter(timedelta)
 _PATTERN = r"^([0-9]+[smhd]|P[0-9A-Z.]+)$"
 
 
-def _duration(value: Any) -> timedelta:
+def as_duration(value: Any) -> timedelta:
+    """Return what a duration says, or refuse it."""
     if isinstance(value, timedelta):
         return value
     if isinstance(value, str) and (short := re.fullmatch(r"([0-9]{1,9})([smhd])", value)):
@@ -42,7 +43,7 @@ def _duration(value: Any) -> timedelta:
 
 
 def _optional_duration(value: Any) -> timedelta | None:
-    return None if value is None else _duration(value)
+    return None if value is None else as_duration(value)
 
 
 def _window(value: timedelta | None) -> timedelta | None:
@@ -62,6 +63,12 @@ def _message_ttl(value: timedelta) -> timedelta:
 def _expiry(value: timedelta | None) -> timedelta | None:
     if value is not None and not timedelta(days=1) <= value <= timedelta(days=3650):
         raise broken_rule("allowed are 1d to 3650d; leave it out for passwords that do not expire")
+    return value
+
+
+def _age(value: timedelta) -> timedelta:
+    if not timedelta(days=1) <= value <= timedelta(days=3650):
+        raise broken_rule("allowed are 1d to 3650d; choose a time in between")
     return value
 
 
@@ -89,8 +96,8 @@ def _cron(value: str) -> str:
     return " ".join(fields)
 
 
-_DURATION_SCHEMA = {"type": "string", "pattern": _PATTERN, "examples": ["30m", "12h", "2d", "P2D"]}
-_OPTIONAL_SCHEMA = {"anyOf": [_DURATION_SCHEMA, {"type": "null"}]}
+DURATION_SCHEMA = {"type": "string", "pattern": _PATTERN, "examples": ["30m", "12h", "2d", "P2D"]}
+_OPTIONAL_SCHEMA = {"anyOf": [DURATION_SCHEMA, {"type": "null"}]}
 
 Window = Annotated[
     timedelta | None,
@@ -101,8 +108,8 @@ Window = Annotated[
 MessageTtl = Annotated[
     timedelta,
     AfterValidator(_message_ttl),
-    BeforeValidator(_duration),
-    WithJsonSchema(_DURATION_SCHEMA),
+    BeforeValidator(as_duration),
+    WithJsonSchema(DURATION_SCHEMA),
 ]
 Expiry = Annotated[
     timedelta | None,
@@ -110,10 +117,16 @@ Expiry = Annotated[
     BeforeValidator(_optional_duration),
     WithJsonSchema(_OPTIONAL_SCHEMA),
 ]
+Age = Annotated[
+    timedelta,
+    AfterValidator(_age),
+    BeforeValidator(as_duration),
+    WithJsonSchema(DURATION_SCHEMA),
+]
 Wait = Annotated[
     timedelta,
     AfterValidator(_patience),
-    BeforeValidator(_duration),
-    WithJsonSchema(_DURATION_SCHEMA),
+    BeforeValidator(as_duration),
+    WithJsonSchema(DURATION_SCHEMA),
 ]
 Cron = Annotated[str, AfterValidator(_cron), Field(examples=["0 2 * * *", CONTINUOUS])]

@@ -27,6 +27,7 @@ class RungName(StrEnum):
     """The rungs in the order in which they are climbed."""
 
     PORT = "port reachable"
+    CERTIFICATE = "certificate trusted"
     REGISTRY = "registry answers"
     TOKEN = "token issued"  # noqa: S105 - what is proven, not a token
     MANIFEST = "manifest found"
@@ -101,6 +102,9 @@ _SYMPTOMS = (
     ),
     ("no such host", "the node's resolver does not know this name; use the Service's address"),
     ("certificate signed by unknown authority", "the node does not trust the registry's CA"),
+    ("doesn't contain any IP SANs", "the registry's certificate does not name its address"),
+    ("certificate is valid for", "the registry's certificate does not name its address"),
+    ("certificate has expired", "the registry's certificate or its CA has expired"),
     ("text/html", "a path in the endpoint replaces the API root; use a rewrite instead"),
     ("not found", "the repository is not in the sync scope, or not synced yet"),
     ("connection refused", "nothing listens at the endpoint: the registry's pod is not ready"),

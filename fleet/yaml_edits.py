@@ -4,6 +4,7 @@ Block style gets new lines in the indentation that is there; flow style gets new
 edits make is parsed again and compared by their caller, so an exotic layout is found, not broken.
 """
 
+import re
 from collections.abc import Sequence
 
 from ruamel.yaml.nodes import CollectionNode, Node
@@ -22,6 +23,18 @@ def drop_lines(text: str, first: Node, last: Node) -> str:
     """Remove the lines from the start of one node to the end of another."""
     start = text.rfind("\n", 0, first.start_mark.index) + 1
     return text[:start] + text[_line_end(text, end_of(last)) :]
+
+
+def drop(text: str, parent: Node, first: Node, last: Node) -> str:
+    """Remove a member of `parent`: its lines in block style, it and its comma in flow style."""
+    if not _is_flow(parent):
+        return drop_lines(text, first, last)
+    start, end = first.start_mark.index, max(end_of(last), first.end_mark.index)
+    comma = re.match(r"\s*:?\s*,[ \t]*", text[end:])
+    if comma:
+        return text[:start] + text[end + comma.end() :]
+    colon = re.match(r"\s*:", text[end:])
+    return re.sub(r"\s*,\s*$", "", text[:start]) + text[end + (colon.end() if colon else 0) :]
 
 
 def add_first(text: str, entry: Entry, lines: Sequence[str], member: str) -> str:

@@ -14,12 +14,15 @@ from fleet.cluster_objects import (
     JobView,
     Meta,
     PodView,
+    ServicePort,
     ServiceView,
 )
-from fleet.sites import Chart
+from fleet.pull_errors import SiteCertificateError
+from fleet.sites import Chart, Tls
 from tests.builders import a_site
 
 FILE = yaml.safe_load((Path(__file__).parent.parent / "cases/chart_progress.yaml").read_text())
+HTTPS_PORT = ServicePort(name="https", port=443)
 VIEWS = {"chart": ChartView, "job": JobView, "release": Meta}
 LISTS = {
     "deployments": DeploymentView,
@@ -69,3 +72,18 @@ def test_the_pods_of_the_helm_job_are_not_the_registrys() -> None:
     job = {**labels, "helmcharts.helm.cattle.io/chart": "connected-registry"}
     assert is_registry_pod(chart, pod)
     assert not is_registry_pod(chart, PodView.from_json({"metadata": {"name": "b", "labels": job}}))
+
+
+def test_a_certificate_that_cert_manager_may_still_mend_gets_time_and_ones_own_does_not() -> None:
+    error = SiteCertificateError("the certificate lacks 10.43.7.7")
+    seen = _snapshot({"answers": False}).model_copy(update={"refusal": error})
+    graces = []
+    for tls in (Tls(cert_manager="existing"), Tls(secret="registry-tls")):
+        chart = Chart(version="0.4.0", http_enabled=False, tls=tls)
+        services = tuple(s.model_copy(update={"ports": (HTTPS_PORT,)}) for s in seen.services)
+        verdict = judge(a_site(chart=chart), seen.model_copy(update={"services": services}))
+        assert isinstance(verdict, Broken)
+        assert verdict.error is error
+        assert verdict.phase == "a certificate at https://10.43.7.7:443 that nodes accept"
+        graces.append(verdict.grace)
+    assert graces[0] > timedelta(minutes=1) > graces[1]

@@ -2,20 +2,21 @@ from typing import Any
 
 import pytest
 
+from fleet.chart_installer import InstallerChoice
+from fleet.cluster_errors import ClusterNotSuitableError
 from fleet.cluster_facts import ClusterFacts, judge_cluster
 from fleet.cluster_objects import Meta, NodeState, ServiceView
-from fleet.errors import ClusterNotSuitableError
-from fleet.helm_chart import ChartSupport
 from fleet.sites import Chart, Node, Service, Site
-from tests.builders import a_site
+from tests.builders import NOW, a_site
 
-SUPPORT = ChartSupport(failure_policies=("retry",), has_back_off_limit=True)
+HELM = InstallerChoice(installer="helm", why="the cluster has no helm-controller")
 NODE = NodeState(name="oslo-1", ready=True, addresses=("192.0.2.1",))
 
 
 def _judge(site: Site | None = None, **changes: Any) -> ClusterFacts:
-    seen = {"storage_classes": ("local-path",), "nodes": (NODE,), "services": (), **changes}
-    return judge_cluster(site or a_site(), version="v1.33.4+k3s1", support=SUPPORT, **seen)
+    seen: dict[str, Any] = {"storage_classes": ("local-path",), "nodes": (NODE,), "services": ()}
+    seen |= {"certificate": None, "now": NOW, **changes}
+    return judge_cluster(site or a_site(), version="v1.33.4+k3s1", installer=HELM, **seen)
 
 
 def _service(name: str, **labels: str) -> ServiceView:
@@ -55,9 +56,3 @@ def test_a_node_that_nobody_configures_is_a_warning() -> None:
     unknown, not_ready = _judge(nodes=nodes).warnings
     assert "oslo-2 of oslo is not in the fleet file: pods on it cannot pull" in unknown
     assert not_ready == "The node oslo-2 of oslo is not Ready"
-
-
-def test_an_https_registry_is_refused_before_anything_is_written() -> None:
-    site = a_site(chart=Chart(version="0.4.0", http_enabled=False))
-    with pytest.raises(ClusterNotSuitableError, match="set it to true"):
-        _judge(site)

@@ -1,8 +1,8 @@
 import pytest
 from pydantic import SecretStr
 
+from fleet.cluster_errors import NoGatewayEndpointError
 from fleet.connection_string import build_connection_string, parse_connection_string
-from fleet.errors import NoGatewayEndpointError
 
 GATEWAY = "acrnorthsea.westeurope.data.azurecr.io"
 

@@ -125,12 +125,12 @@ def test_yaml_anchors_and_merge_keys_work() -> None:
 
 
 def test_https_leaves_cert_manager_to_the_operator() -> None:
-    chart = "  chart: {http_enabled: false, extra_values: {cert-manager: {install: false}}}\n"
-    assert oslo(chart).chart.extra_values == {"cert-manager": {"install": False}}
+    chart = "  chart: {http_enabled: false, extra_values: {cert-manager: {crds: false}}}\n"
+    assert oslo(chart).chart.extra_values == {"cert-manager": {"crds": False}}
 
 
 def test_the_name_of_a_secret_is_not_a_secret() -> None:
-    values = {"tls": {"secret": "edge"}, "existingSecret": "x", "token": {"a": 1}, "l": [{"b": 1}]}
+    values = {"proxy": {"secret": "edge"}, "existingSecret": "x", "token": {"a": 1}, "l": []}
     lines = f"  chart:\n    extra_values: {values}\n"
     assert oslo(lines).chart.extra_values == values
 

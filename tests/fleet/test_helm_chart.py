@@ -4,8 +4,9 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from fleet.cluster_errors import ClusterNotSuitableError
 from fleet.cluster_objects import ChartView, Meta, SecretView
-from fleet.errors import ClusterNotSuitableError, NotOursError
+from fleet.errors import NotOursError
 from fleet.helm_chart import (
     ChartSupport,
     chart_body,
@@ -19,7 +20,7 @@ from fleet.helm_chart import (
 )
 from fleet.outcomes import Action
 from fleet.passwords import PasswordMark
-from fleet.sites import Chart, Service, Storage
+from fleet.sites import Chart, Service, Storage, Tls
 from tests.builders import a_site
 
 SUPPORT = ChartSupport(failure_policies=("abort", "reinstall", "retry"), has_back_off_limit=True)
@@ -138,3 +139,20 @@ def test_a_chart_made_by_hand_is_taken_over_only_when_it_is_the_same() -> None:
     assert compare_chart(SITE, BODY, _there(labels={})) is Action.ADOPTED
     with pytest.raises(NotOursError, match="differs in version, failurePolicy"):
         compare_chart(SITE, BODY, _there(labels={}, version="9", failurePolicy="reinstall"))
+
+
+@pytest.mark.parametrize(
+    ("tls", "values"),
+    [
+        (Tls(secret="registry-tls"), {"enabled": False, "install": False}),
+        (Tls(cert_manager="existing"), {"enabled": True, "install": False}),
+        (Tls(cert_manager="install", ca_file="ca.pem"), {"enabled": True, "install": True}),
+    ],
+)
+def test_an_https_registry_gets_its_certificate_from_one_place(
+    tls: Tls, values: dict[str, bool]
+) -> None:
+    found = chart_values(Chart(version="0.4.0", http_enabled=False, tls=tls))
+    assert found["cert-manager"] == values
+    assert found.get("tls") == ({"secret": tls.secret} if tls.secret else None)
+    assert found["httpEnabled"] is False

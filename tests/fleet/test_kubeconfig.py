@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from fleet.errors import KubeconfigError
+from fleet.cluster_errors import KubeconfigError
 from fleet.kubeconfig import ApiServer, parse_kubeconfig, read_server, through_port
 
 

@@ -7,7 +7,7 @@ import string
 import pytest
 from pydantic import ValidationError
 
-from fleet.names import NameOverrides, derive_names
+from fleet.names import NameOverrides, derive_client_names, derive_names
 from fleet.sites import SiteNames
 
 CONNECTED_REGISTRY = re.compile(r"[a-z][a-z0-9]{4,39}")
@@ -46,6 +46,21 @@ def test_every_name_satisfies_every_rule_of_azure() -> None:
         assert TOKEN.fullmatch(names.client_token), site
         assert SCOPE_MAP.fullmatch(names.sync_scope_map), site
         assert SCOPE_MAP.fullmatch(names.client_scope_map), site
+
+
+def test_names_of_further_client_tokens_are_frozen_and_satisfy_every_rule() -> None:
+    """Never mend the first two: other names would be other objects in Azure."""
+    assert derive_client_names("northsea", "oslo", "crew") == {
+        "client_token": "oslopdv5pafh-crew",
+        "client_scope_map": "oslopdv5pafh-crew-map",
+    }
+    longest = derive_client_names("northsea", "9" * 63, "a2345678901234567890")
+    assert longest["client_token"] == "s999999999999999jwtkumxt-a2345678901234567890"
+    for site in awkward_names(1000):
+        for token in ("c", "crew-2", "a2345678901234567890"):
+            made = derive_client_names("northsea", site, token)
+            assert TOKEN.fullmatch(made["client_token"]), site
+            assert SCOPE_MAP.fullmatch(made["client_scope_map"]), site
 
 
 def test_no_two_objects_of_thousands_of_sites_share_a_name() -> None:

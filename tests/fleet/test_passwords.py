@@ -6,16 +6,18 @@ import pytest
 import yaml
 
 from fleet.azure_objects import PasswordSlot
-from fleet.errors import PasswordSlotsTakenError
 from fleet.passwords import (
+    UNKNOWN_SLOT,
     Keep,
     PasswordMark,
     Renew,
+    adopted_mark,
     as_azure_shows_it,
     choose_client_password,
     choose_sync_password,
     mark_annotations,
 )
+from fleet.pull_errors import PasswordSlotsTakenError
 
 CASES = Path(__file__).parent.parent / "cases"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -115,3 +117,29 @@ def test_a_stale_reading_is_not_taken_for_the_new_password() -> None:
     generated = PasswordSlot(NOW, None)
     assert as_azure_shows_it(generated, PasswordSlot(NOW - timedelta(days=1), None)) == generated
     assert as_azure_shows_it(generated, None) == generated
+
+
+def _adopted(written: datetime | None, **slots: str | tuple[str, str]) -> str | None:
+    times = {name: (one, "") if isinstance(one, str) else one for name, one in slots.items()}
+    shown = {name: PasswordSlot(TIMES[c], TIMES.get(e)) for name, (c, e) in times.items()}
+    mark = adopted_mark("oslo-client", shown, written, NOW)
+    return mark.slot if mark else None
+
+
+def test_the_slot_of_an_adopted_password_is_known_only_where_no_other_can_hold_it() -> None:
+    both = {"password1": "t1", "password2": "t2"}
+    assert _adopted(None, password2="t1") == "password2"
+    assert _adopted(None, **both) == UNKNOWN_SLOT
+    assert _adopted(NOW, **both) == UNKNOWN_SLOT
+    assert _adopted(TIMES["t1"] + timedelta(hours=1), **both) == "password1"
+    assert _adopted(NOW, password1=("t1", "t2"), password2="t1") == "password2"
+    assert _adopted(NOW) is None
+    assert _adopted(TIMES["t1"], password1="t2", password2="t2") is None
+
+
+def test_an_unknown_slot_is_remembered_with_the_time_of_the_newest_that_it_may_be() -> None:
+    one, two = (PasswordSlot(TIMES[at], None) for at in ("t1", "t2"))
+    slots = {"password1": two, "password2": one}
+    mark = adopted_mark("oslo-client", slots, None, NOW)
+    assert mark == PasswordMark(token="oslo-client", slot=UNKNOWN_SLOT, created=TIMES["t2"])
+    assert PasswordMark.from_annotations(mark_annotations(mark)) == mark

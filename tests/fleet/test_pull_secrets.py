@@ -7,16 +7,19 @@ import pytest
 from pydantic import SecretStr
 
 from fleet.cluster_objects import Meta, SecretView, ServiceAccountView
-from fleet.errors import NotOursError, PullTargetMissingError
+from fleet.errors import NotOursError
 from fleet.outcomes import Action, SiteEndpoint
 from fleet.passwords import PasswordMark
+from fleet.pull_errors import PullTargetMissingError
 from fleet.pull_secrets import (
     compare_pull_secret,
     docker_config,
     pull_hosts,
     pull_secret_body,
+    read_hosts,
     read_password,
     read_staged,
+    read_users,
     require_ours,
     service_account_patch,
     staging_body,
@@ -88,6 +91,38 @@ def test_a_secret_that_cannot_be_written_over_is_refused_before_anything_is_made
         require_ours(SITE, "default", _foreign("{}"))
     require_ours(SITE, "default", _there())
     require_ours(SITE, "default", None)
+
+
+def test_a_secret_is_completed_and_what_it_holds_for_others_stays() -> None:
+    hand_made = {"username": USER, "password": "p=+/", "email": "crew@example.com"}
+    theirs = {"username": "crew", "password": "canary-theirs"}
+    found = _foreign(json.dumps({"auths": {"http://10.43.7.7:80": hand_made, "quay.io": theirs}}))
+    content = docker_config(HOSTS, USER, SecretStr("p=+/"), found)
+    auths = json.loads(content.get_secret_value())["auths"]
+    assert auths["http://10.43.7.7:80"] == hand_made
+    assert auths["quay.io"] == theirs
+    assert set(auths) == {"http://10.43.7.7:80", "quay.io", *HOSTS}
+    again = _foreign(content.get_secret_value())
+    assert docker_config(HOSTS, USER, SecretStr("p=+/"), again) == content
+
+
+def test_a_new_password_reaches_every_entry_of_the_token_and_no_other() -> None:
+    config = {"auths": {"alias:80": {"auth": "eDp5"}, HOSTS[0]: {"auth": _auth(USER, "old")}}}
+    content = docker_config(HOSTS, USER, SecretStr("new"), _foreign(json.dumps(config)))
+    auths = json.loads(content.get_secret_value())["auths"]
+    assert auths["alias:80"] == {"auth": "eDp5"}
+    assert {auths[host]["password"] for host in HOSTS} == {"new"}
+
+
+def test_an_entry_that_holds_its_login_as_auth_alone_is_read_too() -> None:
+    found = _foreign(json.dumps({"auths": {"http://10.43.7.7:80/": {"auth": _auth(USER, "a:b=")}}}))
+    assert read_password(found, USER) == SecretStr("a:b=")
+    assert read_users(found) == (USER,)
+    assert read_hosts(found, USER) == ("10.43.7.7:80",)
+
+
+def _auth(user: str, password: str) -> str:
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"auths": []}', '{"auths": {"a": 1}}', "{"])

@@ -4,13 +4,19 @@ from typing import Any
 import pytest
 import yaml
 
-from fleet.errors import HostFileInvalidError
+from fleet.host_errors import HostFileInvalidError
 from fleet.outcomes import SiteEndpoint
 from fleet.registries_yaml import RegistriesPlan, check, merge
 
 CASES = Path(__file__).parent.parent / "cases" / "registries"
 PLAN = RegistriesPlan(
     login_server="myacr.azurecr.io", endpoint=SiteEndpoint(address="10.43.0.9", port=80)
+)
+HTTPS = RegistriesPlan(
+    login_server="myacr.azurecr.io",
+    endpoint=SiteEndpoint(address="10.43.0.9", port=443, scheme="https"),
+    ca="-----BEGIN CERTIFICATE-----",
+    ca_file="/etc/rancher/k3s/acrfleet-myacr.azurecr.io-ca.crt",
 )
 
 
@@ -82,3 +88,33 @@ def test_an_ipv6_address_is_written_in_brackets() -> None:
 def test_a_layout_that_cannot_be_edited_safely_is_left_alone() -> None:
     with pytest.raises(HostFileInvalidError, match="by hand; the file was left alone"):
         merge("configs: {}\n...\n", PLAN, "oslo")
+
+
+@pytest.mark.parametrize("case", cases("authority.yaml"))
+def test_a_file_names_the_certificate_authority(case: dict[str, str]) -> None:
+    assert merge(case["before"], HTTPS, "oslo") == case["after"]
+    assert merge(case["after"], HTTPS, "oslo") == case["after"]
+
+
+@pytest.mark.parametrize("case", cases("authority.yaml"))
+def test_the_authority_goes_when_nodes_trust_the_registry_anyway(case: dict[str, str]) -> None:
+    trusted = HTTPS.model_copy(update={"ca": None, "ca_file": None})
+    after = merge(case["after"], trusted, "oslo")
+    configs = yaml.safe_load(after).get("configs") or {}
+    ours = {"tls": {"ca_file": HTTPS.ca_file}}
+    assert ours not in configs.values()
+    before = yaml.safe_load(case["before"] or "") or {}
+    kept = {name: one for name, one in (before.get("configs") or {}).items() if one != ours}
+    assert kept.keys() <= configs.keys()
+
+
+def test_a_certificate_authority_of_others_is_not_replaced() -> None:
+    text = 'configs:\n  "10.43.0.9:443":\n    tls: {ca_file: /etc/theirs.crt}\n'
+    with pytest.raises(HostFileInvalidError) as refused:
+        merge(text, HTTPS, "oslo: /etc/r.yaml")
+    assert "oslo: /etc/r.yaml:3: configs.10.43.0.9:443.tls.ca_file names another" in str(
+        refused.value
+    )
+    assert "/etc/theirs.crt" not in str(refused.value)
+    trusted = HTTPS.model_copy(update={"ca": None, "ca_file": None})
+    assert "/etc/theirs.crt" in merge(text, trusted, "oslo")

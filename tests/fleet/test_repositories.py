@@ -1,6 +1,6 @@
 import pytest
 
-from fleet.errors import RepositoriesNotFoundError
+from fleet.azure_errors import RepositoriesNotFoundError
 from fleet.repositories import select_repositories
 from fleet.sites import Repositories
 

@@ -1,6 +1,6 @@
 import pytest
 
-from fleet.errors import TooManyRepositoriesError
+from fleet.azure_errors import TooManyRepositoriesError
 from fleet.scope_maps import (
     MAX_ACTIONS,
     client_actions,
