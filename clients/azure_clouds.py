@@ -13,7 +13,7 @@ from azure.identity import (
 )
 from pydantic import SecretStr
 
-from fleet.errors import CloudMismatchError
+from fleet.azure_errors import CloudMismatchError
 from fleet.sites import Cloud
 
 _REGISTRY_AUDIENCE = "https://containerregistry.azure.net"

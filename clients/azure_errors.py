@@ -22,14 +22,14 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from fleet.errors import (
+from fleet.azure_errors import (
     AccessDeniedError,
     AzureBusyError,
     AzureRefusedError,
-    FleetError,
     LoginFailedError,
     RegistryNotFoundError,
 )
+from fleet.errors import FleetError
 
 CONTROL_ROLE = "Container Registry Contributor and Data Access Configuration Administrator"
 TOKEN_NOT_ACTIVE = "TokenNotActive"  # noqa: S105 - an error code, not a token

@@ -6,6 +6,7 @@ from typing import Any
 from azure.mgmt.containerregistry import models
 from pydantic import SecretStr
 
+from fleet.azure_errors import AzureRefusedError
 from fleet.azure_objects import (
     ConnectedRegistrySettings,
     ConnectedRegistryState,
@@ -16,7 +17,6 @@ from fleet.azure_objects import (
     StatusDetail,
     TokenState,
 )
-from fleet.errors import AzureRefusedError
 from fleet.sites import Mode
 
 _DEFAULT_TTL = timedelta(days=2)
@@ -116,8 +116,9 @@ def new_connected_registry(
     token_id: str,
     settings: ConnectedRegistrySettings,
     client_token_ids: tuple[str, ...],
+    parent_id: str | None = None,
 ) -> models.ConnectedRegistry:
-    """Return the model that makes a connected registry below the registry in the cloud."""
+    """Return the model that makes a connected registry; no parent ID: below the cloud registry."""
     sync = models.SyncProperties(
         token_id=token_id,
         schedule=settings.schedule,
@@ -126,7 +127,7 @@ def new_connected_registry(
     )
     properties = models.ConnectedRegistryProperties(
         mode=mode.value,
-        parent=models.ParentProperties(sync_properties=sync),
+        parent=models.ParentProperties(id=parent_id, sync_properties=sync),
         client_token_ids=list(client_token_ids),
         logging=_logging(settings),
         notifications_list=list(settings.notifications),

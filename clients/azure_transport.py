@@ -9,14 +9,16 @@ first.
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
-from azure.core.pipeline import PipelineResponse
-from azure.core.pipeline.policies import RetryPolicy
+from azure.core.pipeline import PipelineRequest, PipelineResponse
+from azure.core.pipeline.policies import RetryPolicy, SansIOHTTPPolicy
 from azure.core.pipeline.transport import RequestsTransport
 
 from clients.azure_clouds import CloudEndpoints
-from fleet.errors import AzureBusyError
+from fleet.azure_errors import AzureBusyError
 
 _READS = frozenset({"GET", "HEAD"})
 
@@ -88,3 +90,36 @@ class CautiousRetryPolicy(RetryPolicy[Any, Any]):
         if response.http_request.method.upper() not in _READS:
             return False
         return super().is_retry(settings, response)
+
+
+_LATE = timedelta(seconds=10)
+
+
+class ServerClock(SansIOHTTPPolicy[Any, Any]):
+    """Learns Azure's time from the Date of its answers.
+
+    Passwords are made and expire by Azure's clock; the one of a laptop or a ship may be anything.
+    A Date has whole seconds and is as old as its answer was on the way, so Azure's time is never
+    earlier than it says. The time that `now` returns does not go back by that little: what is
+    noted later is later.
+    """
+
+    def __init__(self) -> None:
+        """Start with this machine's time, until Azure has answered once."""
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        """Return Azure's time, UTC, to about a second."""
+        return datetime.now(UTC) + self._ahead
+
+    def on_response(
+        self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]
+    ) -> None:
+        """Compare the clocks; an answer without a readable Date tells nothing."""
+        try:
+            date = parsedate_to_datetime(response.http_response.headers.get("Date", ""))
+        except ValueError:
+            return
+        found = date.astimezone(UTC) - datetime.now(UTC)
+        if not found <= self._ahead <= found + _LATE:
+            self._ahead = found

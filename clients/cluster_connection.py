@@ -9,17 +9,19 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import urllib3
+import yaml
 from kubernetes.client.exceptions import ApiException
+from pydantic import SecretStr
 
 from clients.cluster_tls import open_api_client
-from fleet.errors import (
+from fleet.cluster_errors import (
     ClusterChangedError,
     ClusterRefusedError,
     ClusterUnreachableError,
     ClusterUntrustedError,
-    FleetError,
 )
-from fleet.kubeconfig import parse_kubeconfig, server_of
+from fleet.errors import FleetError
+from fleet.kubeconfig import parse_kubeconfig, server_of, through_port
 
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
 _BUSY = (429, 500, 502, 503, 504)
@@ -40,6 +42,8 @@ class ClusterConnection:
     def __init__(self, kubeconfig: str, *, local_port: int | None = None) -> None:
         config = parse_kubeconfig(kubeconfig)
         self.server = str(server_of(config))
+        reached = config if local_port is None else through_port(config, local_port)
+        self._kubeconfig = SecretStr(yaml.safe_dump(reached))
         self._api = open_api_client(config, local_port)
 
     def __enter__(self) -> Self:
@@ -54,6 +58,10 @@ class ClusterConnection:
         """Drop the connections."""
         self._api.rest_client.close()
         self._api.close()  # type: ignore[no-untyped-call]  # untyped in the client
+
+    def kubeconfig(self) -> SecretStr:
+        """Return a kubeconfig, with its keys, that leads to the server as this connection does."""
+        return self._kubeconfig
 
     def read(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the JSON object at a path.

@@ -18,7 +18,7 @@ from kubernetes.config import load_kube_config_from_dict
 from kubernetes.config.config_exception import ConfigException
 from urllib3.util.ssl_ import create_urllib3_context
 
-from fleet.errors import KubeconfigError
+from fleet.cluster_errors import KubeconfigError
 from fleet.kubeconfig import through_port
 
 # One more try where the connection broke, and where the same request twice is the same as once: an

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 import paramiko
 
-from fleet.errors import HostKeyChangedError, HostKeyUnknownError
+from fleet.host_errors import HostKeyChangedError, HostKeyUnknownError
 
 
 @dataclass(frozen=True, slots=True)

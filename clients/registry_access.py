@@ -3,24 +3,16 @@
 One call in, one plain value out; safe for many threads. `fleet.access_plan` decides what to write.
 """
 
-import threading
 import time
-from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
 
-from azure.core.credentials import TokenCredential
 from azure.core.exceptions import HttpResponseError
-from azure.core.polling import LROPoller
-from azure.mgmt.containerregistry import ContainerRegistryManagementClient, models
+from azure.mgmt.containerregistry import models
 
-from clients.azure_clouds import CloudEndpoints
 from clients.azure_errors import (
     TOKEN_NOT_ACTIVE,
-    Request,
     error_code,
-    is_missing_child,
     translated,
 )
 from clients.azure_models import (
@@ -32,7 +24,8 @@ from clients.azure_models import (
     scope_map_state,
     token_state,
 )
-from clients.azure_transport import BoundedTransport, CautiousRetryPolicy, Patience
+from clients.registry_deletions import RegistryDeletions
+from fleet.azure_errors import AzureBusyError
 from fleet.azure_objects import (
     ConnectedRegistrySettings,
     ConnectedRegistryState,
@@ -41,64 +34,15 @@ from fleet.azure_objects import (
     ScopeMapState,
     TokenState,
 )
-from fleet.errors import AzureBusyError
-from fleet.sites import AcrRegistry, Mode
-
-T = TypeVar("T")
-Model = TypeVar("Model")
-_PATIENCE = Patience()
+from fleet.sites import Mode
 
 
-class RegistryAccess:
+class RegistryAccess(RegistryDeletions):
     """Reads and writes what a registry knows about its sites.
 
     Methods raise `AzureBusyError` (try again), `AccessDeniedError`, `LoginFailedError`,
     `RegistryNotFoundError` or `AzureRefusedError`.
     """
-
-    def __init__(
-        self,
-        registry: AcrRegistry,
-        credential: TokenCredential,
-        endpoints: CloudEndpoints,
-        patience: Patience = _PATIENCE,
-    ) -> None:
-        """Take the registry, the login and where its cloud is; nothing is sent yet."""
-        self.registry = registry
-        self._patience = patience
-        self._group, self._name = registry.resource_group, registry.name
-        self._locks: dict[str, threading.RLock] = {}
-        self._guard = threading.Lock()
-        self.id = (
-            f"/subscriptions/{registry.subscription_id}/resourceGroups/{registry.resource_group}"
-            f"/providers/Microsoft.ContainerRegistry/registries/{registry.name}"
-        )
-        self._client = ContainerRegistryManagementClient(
-            credential,
-            registry.subscription_id,
-            endpoints.resource_manager,
-            credential_scopes=[f"{endpoints.audience}/.default"],
-            polling_interval=patience.polling,
-            transport=BoundedTransport(endpoints, patience),
-            retry_policy=CautiousRetryPolicy(patience),
-            user_agent="acrfleet",
-        )
-
-    def one_writer(self, name: str) -> threading.RLock:
-        """Return the lock under which to read, plan and write what a connected registry has.
-
-        These APIs know no ETags: of two writers at once one would lose its change.
-        """
-        with self._guard:
-            return self._locks.setdefault(name.casefold(), threading.RLock())
-
-    def scope_map_id(self, name: str) -> str:
-        """Return the resource ID of a scope map of this registry."""
-        return f"{self.id}/scopeMaps/{name}"
-
-    def token_id(self, name: str) -> str:
-        """Return the resource ID of a token of this registry."""
-        return f"{self.id}/tokens/{name}"
 
     def read_registry(self) -> RegistryFacts:
         """Return what matters about the registry itself."""
@@ -199,11 +143,41 @@ class RegistryAccess:
                 raise AzureBusyError(f"token {token} is still not active in Azure")
             time.sleep(self._patience.polling)
 
+    def keep_passwords(self, token: str, kept: tuple[str, ...]) -> TokenState:
+        """Remove every password of a token but those in the named slots, for good.
+
+        A PATCH with the names of what stays is what `az acr token credential delete` sends
+        (facts/connected-registry.md §3).
+        """
+        passwords = [models.TokenPassword(name=slot) for slot in kept]
+        credentials = models.TokenCredentialsProperties(passwords=passwords)
+        change = models.TokenUpdateParameters(
+            properties=models.TokenUpdateProperties(credentials=credentials)
+        )
+        update = self._client.tokens.begin_update
+        begin = partial(update, self._group, self._name, token, change)
+        return token_state(self._finish(f"remove a password of token {token}", begin))
+
+    def shut_token(self, token: str) -> TokenState:
+        """Disable a token and remove both of its passwords, in one request."""
+        credentials = models.TokenCredentialsProperties(passwords=[])
+        properties = models.TokenUpdateProperties(status="disabled", credentials=credentials)
+        change = models.TokenUpdateParameters(properties=properties)
+        update = self._client.tokens.begin_update
+        begin = partial(update, self._group, self._name, token, change)
+        return token_state(self._finish(f"disable token {token}", begin))
+
     def read_connected_registry(self, name: str) -> ConnectedRegistryState | None:
         """Return a connected registry, or None if there is none."""
         get = self._client.connected_registries.get
         found = self._find(f"read connected registry {name}", get, name)
         return connected_registry_state(found) if found else None
+
+    def list_connected_registries(self) -> tuple[ConnectedRegistryState, ...]:
+        """Return all connected registries of this registry, children of others too."""
+        with translated(self._request("list the connected registries")):
+            found = list(self._client.connected_registries.list(self._group, self._name))
+        return tuple(connected_registry_state(item) for item in found)
 
     def create_connected_registry(
         self,
@@ -213,10 +187,12 @@ class RegistryAccess:
         sync_token: str,
         settings: ConnectedRegistrySettings,
         client_token_ids: tuple[str, ...] = (),
+        parent: str | None = None,
     ) -> ConnectedRegistryState:
-        """Make a connected registry whose parent is the registry in the cloud."""
+        """Make a connected registry below another one, or below the registry in the cloud."""
         token_id = self.token_id(sync_token)
-        wanted = new_connected_registry(mode, token_id, settings, client_token_ids)
+        parent_id = self.connected_registry_id(parent) if parent else None
+        wanted = new_connected_registry(mode, token_id, settings, client_token_ids, parent_id)
         create = self._client.connected_registries.begin_create
         begin = partial(create, self._group, self._name, name, wanted)
         return connected_registry_state(self._finish(f"create connected registry {name}", begin))
@@ -232,10 +208,6 @@ class RegistryAccess:
         properties = models.ConnectedRegistryUpdateProperties(client_token_ids=list(token_ids))
         change = models.ConnectedRegistryUpdateParameters(properties=properties)
         return self._patch_connected_registry(name, change)
-
-    def close(self) -> None:
-        """Close the connections, for good."""
-        self._client.close()
 
     def _patch_connected_registry(
         self, name: str, change: models.ConnectedRegistryUpdateParameters
@@ -256,28 +228,3 @@ class RegistryAccess:
                 if error.status_code == 409 and error_code(error) == TOKEN_NOT_ACTIVE:
                     return None
                 raise
-
-    def _find(self, what: str, get: Callable[[str, str, str], Model], name: str) -> Model | None:
-        with translated(self._request(what)):
-            try:
-                return get(self._group, self._name, name)
-            except HttpResponseError as error:
-                if is_missing_child(error):
-                    return None
-                raise
-
-    def _finish(
-        self, what: str, begin: Callable[[], LROPoller[T]], *, is_registry: bool = False
-    ) -> T:
-        with translated(self._request(what, is_registry=is_registry)):
-            return self._wait(what, begin())
-
-    def _wait(self, what: str, poller: LROPoller[T]) -> T:
-        """Wait for an operation, but not for ever."""
-        result = poller.result(self._patience.operation)
-        if not poller.done():
-            raise AzureBusyError(f"could not {what} in time: Azure is still working on it")
-        return result
-
-    def _request(self, what: str, **more: Any) -> Request:
-        return Request(f"{what} in {self._name}", self._name, self.id, **more)

@@ -1,20 +1,28 @@
-"""The data plane of one Azure Container Registry: which repositories, tags and digests it has."""
+"""The data plane of one Azure Container Registry: what it holds, and whom it lets in."""
 
 import threading
 from collections.abc import Callable
 from functools import partial
 
-from azure.containerregistry import ArtifactTagOrder, ContainerRegistryClient
+from azure.containerregistry import (
+    ArtifactTagOrder,
+    ArtifactTagProperties,
+    ContainerRegistryClient,
+)
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import HttpResponseError
+from pydantic import SecretStr
 
 from clients.azure_clouds import CloudEndpoints
 from clients.azure_errors import Request, translated
 from clients.azure_transport import BoundedTransport, Patience
+from clients.token_login import is_let_in
+from fleet.freshness import CloudTag, CloudTags
 from fleet.sites import AcrRegistry
 
 _PATIENCE = Patience()
 _PAGE = 1000
+_MOST_TAGS = 1000
 _ROLES = (
     "the role `AcrPull`, or where the registry's role assignment mode is ABAC (AcrPull and AcrPush"
     " count for nothing there) the roles `Container Registry Repository Catalog Lister` and"
@@ -75,6 +83,31 @@ class RegistryCatalog:
                 raise
         return newest.name if newest else None
 
+    def list_newest_tags(self, repository: str) -> CloudTags:
+        """Return the tags of a repository, the one that was moved last first, some 1,000 of them.
+
+        A repository that is not there has none.
+        """
+        client = self._client()
+        found: list[CloudTag] = []
+        with translated(self._request(f"list the tags of {repository}")):
+            pages = client.list_tag_properties(
+                repository,
+                order_by=ArtifactTagOrder.LAST_UPDATED_ON_DESCENDING,
+                results_per_page=_PAGE,
+            ).by_page()
+            try:
+                for page in pages:
+                    found += [_cloud_tag(one) for one in page]
+                    if len(found) >= _MOST_TAGS:
+                        break
+            except HttpResponseError as error:
+                if error.status_code != 404:
+                    raise
+                return CloudTags()
+            complete = getattr(pages, "continuation_token", None) is None
+        return CloudTags(tags=tuple(found), complete=complete)
+
     def find_digest(self, repository: str, tag: str) -> str | None:
         """Return the digest that a tag names, as `sha256:...`; None when there is no such tag."""
         client = self._client()
@@ -85,6 +118,35 @@ class RegistryCatalog:
                 if error.status_code == 404:
                     return None
                 raise
+
+    def has_manifest(self, repository: str, digest: str) -> bool:
+        """Return whether a repository holds a manifest, as `sha256:...`."""
+        client = self._client()
+        with translated(self._request(f"read {repository}@{digest}")):
+            try:
+                return bool(client.get_manifest_properties(repository, digest).digest)
+            except HttpResponseError as error:
+                if error.status_code == 404:
+                    return False
+                raise
+
+    def lets_in(self, token: str, password: SecretStr, repository: str) -> bool:
+        """Return whether the registry itself takes a password of a token at this moment.
+
+        Args:
+            token: The token's name.
+            password: One of its passwords, or one that was.
+            repository: Any repository, for the question.
+        """
+        request = Request(
+            f"log in as {token} to {self.registry.name}",
+            self.registry.name,
+            f"registry {self.registry.name}",
+            secret=True,
+        )
+        with translated(request):
+            server = self._find_login_server()
+            return is_let_in(self._transport, server, token, password, repository)
 
     def close(self) -> None:
         """Close the connections, for good."""
@@ -101,3 +163,7 @@ class RegistryCatalog:
     def _request(self, what: str) -> Request:
         name = self.registry.name
         return Request(f"{what} in {name}", name, f"registry {name}", roles=_ROLES, is_catalog=True)
+
+
+def _cloud_tag(one: ArtifactTagProperties) -> CloudTag:
+    return CloudTag(tag=one.name, digest=one.digest, updated=one.last_updated_on)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import paramiko
 
 from clients.ssh_connection import Deadline, close_connection
-from fleet.errors import CommandTimedOutError, ConnectionLostError
+from fleet.host_errors import CommandTimedOutError, ConnectionLostError
 
 _MAX_OUTPUT = 32 * 1024 * 1024
 

@@ -5,24 +5,23 @@ socket is ours, every phase shares one deadline, and whoever misses it has the s
 it.
 """
 
-import getpass
 import logging
+import random
 import socket
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
 import paramiko
 
+from clients.ssh_algorithms import describe_mismatch
+from clients.ssh_gates import one_of_few_logins
 from clients.ssh_login import SshLogin
-from fleet.errors import (
-    LoginRefusedError,
-    SiteUnreachableError,
-    TemporaryError,
-    UnsupportedServerError,
-)
+from fleet.errors import TemporaryError
+from fleet.host_errors import LoginRefusedError, SiteUnreachableError, UnsupportedServerError
 
 # paramiko writes a traceback per failed connection to the log; its errors reach us as exceptions.
 _SILENT = "acrfleet.ssh.silent"
@@ -31,14 +30,8 @@ logging.getLogger(_SILENT).propagate = False
 
 _KEEPALIVE_SECONDS = 5
 _DEAD_AFTER_SECONDS = 20.0
-_UNSUPPORTED = {
-    "kex algorithm": "key exchange algorithms (KexAlgorithms)",
-    "host key": "host key types (HostKeyAlgorithms); ssh-rsa with SHA-1 is not offered",
-    "ciphers": "ciphers (Ciphers)",
-    "macs": "message authentication codes (MACs)",
-    "compression": "compression methods (Compression)",
-    "version": "protocol versions; only SSH 2.0 is spoken",
-}
+# Between two tries at a server that turns us away before it says who it is.
+_PAUSES = (0.3, 0.6, 1.2, 2.4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +79,14 @@ def open_connection(
 ) -> paramiko.Transport:
     """Connect, verify the host's key, log in.
 
+    A server that turns us away because too many log in at once (MaxStartups) is asked again, and
+    of our own logins only a few go to the same server at a time.
+
     Args:
         endpoint: Where to.
         login: Who logs in, and the host keys that are good.
         via: The jump host, if any.
-        timeout: Seconds for everything together.
+        timeout: Seconds for one try, everything together; no try starts after this time.
 
     Raises:
         SiteUnreachableError: No connection in time, or it broke; worth another try.
@@ -99,8 +95,29 @@ def open_connection(
         LoginRefusedError: The server accepts none of the keys.
         KeyFileError: The key or its passphrase cannot be used.
     """
-    deadline = Deadline(timeout)
-    with login.open_keys() as keys:
+    until, pauses = Deadline(timeout), list(_PAUSES)
+    while True:
+        try:
+            return _open_once(endpoint, login, via, timeout)
+        except _TurnedAwayError as error:
+            if not pauses or until.is_over:
+                raise SiteUnreachableError(str(error)) from error
+        # Jitter: who was turned away together must not come back together.
+        time.sleep(pauses.pop(0) * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+
+
+class _TurnedAwayError(Exception):
+    """The server closed the connection before it said who it is, as sshd does with MaxStartups."""
+
+
+def _open_once(
+    endpoint: SshEndpoint, login: SshLogin, via: Tunnel | None, timeout: float
+) -> paramiko.Transport:
+    with ExitStack() as stack:
+        keys = stack.enter_context(login.open_keys())
+        if via is None:
+            stack.enter_context(one_of_few_logins(endpoint.address, endpoint.port))
+        deadline = Deadline(timeout)
         transport = paramiko.Transport(_connect(endpoint, via, deadline))
         try:
             _negotiate(transport, endpoint, login, deadline)
@@ -162,7 +179,7 @@ def _negotiate(
             endpoint, "accepted the connection but did not finish the SSH handshake", deadline
         )
     if not transport.is_active():
-        raise _translate(transport.get_exception(), endpoint, deadline)
+        raise _failed_handshake(transport, endpoint, deadline)
     host_keys.check(endpoint.address, endpoint.port, transport.get_remote_server_key())
 
 
@@ -182,7 +199,7 @@ def _authenticate(
     keys: tuple[paramiko.PKey, ...],
     deadline: Deadline,
 ) -> None:
-    user = endpoint.user or login.user or getpass.getuser()
+    user = login.user_on(endpoint.user)
     for key in keys:
         transport.auth_timeout = deadline.left()
         try:
@@ -215,13 +232,19 @@ def _refused(endpoint: SshEndpoint, user: str, keys: tuple[paramiko.PKey, ...]) 
     )
 
 
+def _failed_handshake(
+    transport: paramiko.Transport, endpoint: SshEndpoint, deadline: Deadline
+) -> Exception:
+    cause = transport.get_exception()
+    if isinstance(cause, paramiko.ssh_exception.IncompatiblePeer):
+        what = describe_mismatch(str(cause), transport.get_security_options())
+        return UnsupportedServerError(f"{endpoint} and this program {what}")
+    error = _translate(cause, endpoint, deadline)
+    turned_away = not (transport.remote_version or deadline.is_over)
+    return _TurnedAwayError(str(error)) if turned_away else error
+
+
 def _translate(error: Exception | None, endpoint: SshEndpoint, deadline: Deadline) -> Exception:
-    if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
-        text = str(error)
-        what = next((words for part, words in _UNSUPPORTED.items() if part in text), text)
-        return UnsupportedServerError(
-            f"{endpoint} and this program share no {what}. Allow a common one on the host."
-        )
     if isinstance(error, TemporaryError):
         return error
     if deadline.is_over or "timeout" in str(error).lower():

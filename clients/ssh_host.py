@@ -20,7 +20,7 @@ from clients.ssh_connection import (
 )
 from clients.ssh_forward import Forward
 from clients.ssh_login import SshLogin
-from fleet.errors import ForwardingRefusedError, PortClosedError, SiteUnreachableError
+from fleet.host_errors import ForwardingRefusedError, PortClosedError, SiteUnreachableError
 
 __all__ = ["CommandResult", "Forward", "SshEndpoint", "SshHost", "SshLogin"]
 
@@ -71,9 +71,9 @@ class SshHost:
         self.close()
 
     @property
-    def user(self) -> str | None:
-        """Return the SSH user, or None for the local user's name."""
-        return self.endpoint.user or self._login.user
+    def user(self) -> str:
+        """Return the SSH user: the one that was told, else the local user's name."""
+        return self._login.user_on(self.endpoint.user)
 
     def connect(self) -> None:
         """Open the connection now, if it is not open.

@@ -1,5 +1,6 @@
 """How to log in to a host: a private key from text, from a file or from an agent."""
 
+import getpass
 import io
 import os
 import socket
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import ssh
 from pydantic import SecretStr
 
 from clients.known_hosts import HostKeys
-from fleet.errors import HostKeyUnknownError, KeyFileError
+from fleet.host_errors import HostKeyUnknownError, KeyFileError
 
 _AGENT_SECONDS = 5.0
 
@@ -36,6 +37,10 @@ class SshLogin:
     key_file: Path | None = None
     known_hosts: str | None = None
     known_hosts_file: Path | None = None
+
+    def user_on(self, own: str | None) -> str:
+        """Return who logs in to a host whose own user is `own`; nobody told: the local user."""
+        return own or self.user or getpass.getuser()
 
     @contextmanager
     def open_keys(self) -> Iterator[tuple[paramiko.PKey, ...]]:

@@ -46,6 +46,8 @@ class Sshd:
         config.write_text(
             "\n".join(
                 [
+                    # Of this setting alone sshd takes the last value, not the first.
+                    "MaxStartups 500:30:1000",
                     *self.settings,
                     *(f"HostKey {key}" for key in self.host_keys),
                     f"AuthorizedKeysFile {self.authorized}",
@@ -54,7 +56,6 @@ class Sshd:
                     "StrictModes no",
                     "UseDNS no",
                     "PasswordAuthentication no",
-                    "MaxStartups 500:30:1000",
                     "Subsystem sftp internal-sftp",
                 ]
             )

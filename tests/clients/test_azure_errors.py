@@ -14,16 +14,14 @@ from azure.core.exceptions import (
 from azure.identity import CredentialUnavailableError
 
 from clients.azure_errors import Request, translate, translated
-from fleet.errors import (
+from fleet.azure_errors import (
     AccessDeniedError,
     AzureBusyError,
     AzureRefusedError,
-    FleetError,
     LoginFailedError,
     RegistryNotFoundError,
-    TemporaryError,
-    is_worth_retrying,
 )
+from fleet.errors import FleetError, TemporaryError, is_worth_retrying
 
 SCOPE = "/subscriptions/s/resourceGroups/g/providers/x/registries/acr"
 PLAIN = Request("create token oslo1 in acr", "acr", SCOPE)

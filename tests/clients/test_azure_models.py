@@ -14,8 +14,8 @@ from clients.azure_models import (
     scope_map_state,
     token_state,
 )
+from fleet.azure_errors import AzureRefusedError
 from fleet.azure_objects import ConnectedRegistrySettings
-from fleet.errors import AzureRefusedError
 
 SETTINGS = ConnectedRegistrySettings(
     "0 2 * * *", timedelta(hours=3), timedelta(days=2), "Information", False, True, "0 0 * * *", ()

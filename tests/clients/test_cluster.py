@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from clients.cluster import Cluster
 from clients.cluster_connection import ClusterConnection
-from fleet.errors import (
+from fleet.cluster_errors import (
     ClusterChangedError,
     ClusterRefusedError,
     ClusterUnreachableError,

@@ -8,15 +8,15 @@ import pytest
 
 from clients.azure_transport import Patience
 from clients.registry_access import RegistryAccess
-from fleet.azure_objects import ConnectedRegistrySettings, last_segment
-from fleet.errors import (
+from fleet.azure_errors import (
     AccessDeniedError,
     AzureBusyError,
     AzureRefusedError,
-    FleetError,
     LoginFailedError,
     RegistryNotFoundError,
 )
+from fleet.azure_objects import ConnectedRegistrySettings, last_segment
+from fleet.errors import FleetError
 from fleet.sites import Mode
 from tests.azure_lab_fixture import FAST, AzureThread, azure_thread
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.errors import AccessDeniedError, AzureBusyError, LoginFailedError
+from fleet.azure_errors import AccessDeniedError, AzureBusyError, LoginFailedError
+from fleet.freshness import CloudTags
 from tests.azure_lab_fixture import AzureThread, azure_thread
 
 pytestmark = pytest.mark.lab
@@ -36,9 +37,32 @@ def test_the_newest_tag_and_its_digest_are_what_the_registry_serves(azure: Azure
     assert session.catalog.find_digest("vessel/web", "1.1") == served.digest
 
 
+def test_tags_are_listed_newest_first_with_digest_and_time(azure: AzureThread) -> None:
+    session = azure.session(azure.add_registry())
+    content = azure.state().content.repositories["vessel/web"]
+    listed = session.catalog.list_newest_tags("vessel/web")
+    assert listed.complete
+    assert {tag.tag: tag.digest for tag in listed.tags} == content.tags
+    times = [tag.updated for tag in listed.tags]
+    assert times == sorted(times, reverse=True)
+    made = {tag: content.manifests[digest].created for tag, digest in content.tags.items()}
+    assert all(abs(tag.updated - made[tag.tag]).total_seconds() < 1 for tag in listed.tags)
+
+
+def test_of_very_many_tags_the_newest_are_listed_and_it_is_told_that_there_are_more(
+    azure: AzureThread,
+) -> None:
+    tags = [f"1.{number}" for number in range(1203)]
+    session = azure.session(azure.add_registry(repositories={"vessel/web": tags}))
+    listed = session.catalog.list_newest_tags("vessel/web")
+    assert len(listed.tags) == 1000
+    assert not listed.complete
+
+
 def test_what_is_not_there_is_none(azure: AzureThread) -> None:
     session = azure.session(azure.add_registry())
     assert session.catalog.find_newest_tag("vessel/nothing") is None
+    assert session.catalog.list_newest_tags("vessel/nothing") == CloudTags()
     assert session.catalog.find_digest("vessel/web", "9.9") is None
     assert session.catalog.find_digest("vessel/nothing", "1") is None
 

@@ -12,8 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from clients.site_registry import Challenge, SiteRegistry
-from fleet.errors import SiteRegistrySilentError, SiteRegistryUnreachableError
 from fleet.outcomes import SiteEndpoint
+from fleet.pull_errors import SiteRegistrySilentError, SiteRegistryUnreachableError
 
 ENDPOINT = SiteEndpoint(address="10.43.7.7", port=80)
 MANIFEST = b'{"schemaVersion": 2}'
@@ -195,3 +195,69 @@ def test_the_password_is_in_no_error(registry: SiteRegistry, server: PaperRegist
     with pytest.raises(SiteRegistrySilentError) as raised:
         registry.fetch_token(challenge, "u", SecretStr("canary-4"), "s")
     assert "canary-4" not in f"{raised.value!r}{raised.value.__context__!r}"
+
+
+TAGS = "/v2/vessel/nav/tags/list"
+
+
+def test_tags_are_listed_page_by_page(registry: SiteRegistry, server: PaperRegistry) -> None:
+    link = {"Link": '</v2/more?last=1.1>; rel="next"'}
+    server.answers[TAGS] = (200, link, b'{"name": "vessel/nav", "tags": ["1.0", "1.1"]}')
+    server.answers["/v2/more"] = (200, {}, b'{"name": "vessel/nav", "tags": ["1.2"]}')
+    assert registry.list_tags("vessel/nav", SecretStr("a.b.c")) == ("1.0", "1.1", "1.2")
+    assert server.asked[-1][2]["Authorization"] == "Bearer a.b.c"
+
+
+def test_a_page_on_another_host_is_asked_for_here(
+    registry: SiteRegistry, server: PaperRegistry
+) -> None:
+    link = {"Link": '<http://evil.example/v2/more?last=1.0>; rel="next"'}
+    server.answers[TAGS] = (200, link, b'{"tags": ["1.0"]}')
+    server.answers["/v2/more"] = (200, {}, b'{"tags": ["1.1"]}')
+    assert registry.list_tags("vessel/nav", SecretStr("a.b.c")) == ("1.0", "1.1")
+
+
+def test_pages_of_tags_without_end_are_no_registry(
+    registry: SiteRegistry, server: PaperRegistry
+) -> None:
+    server.answers[TAGS] = (200, {"Link": f'<{TAGS}>; rel="next"'}, b'{"tags": ["1.0"]}')
+    with pytest.raises(SiteRegistrySilentError, match="goes on after 100 pages"):
+        registry.list_tags("vessel/nav", SecretStr("a.b.c"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "tags"),
+    [
+        ((200, {}, b'{"name": "vessel/nav", "tags": null}'), ()),
+        ((404, {}, b"{}"), ()),
+        ((401, {}, b"{}"), None),
+        ((403, {}, b"{}"), None),
+    ],
+)
+def test_no_tags_and_no_right_to_list_them_are_two_things(
+    registry: SiteRegistry,
+    server: PaperRegistry,
+    answer: tuple[int, dict[str, str], bytes],
+    tags: tuple[str, ...] | None,
+) -> None:
+    server.answers[TAGS] = answer
+    assert registry.list_tags("vessel/nav", SecretStr("a.b.c")) == tags
+
+
+def test_a_list_of_tags_that_breaks_is_no_empty_list(
+    registry: SiteRegistry, server: PaperRegistry
+) -> None:
+    server.answers[TAGS] = (500, {}, b"")
+    with pytest.raises(SiteRegistrySilentError, match="answered 500"):
+        registry.list_tags("vessel/nav", SecretStr("a.b.c"))
+
+
+def test_an_unchecked_digest_costs_one_request_as_long_as_the_registry_names_it(
+    registry: SiteRegistry, server: PaperRegistry
+) -> None:
+    path, token = "/v2/vessel/nav/manifests/1.0", SecretStr("a.b.c")
+    assert registry.find_digest("vessel/nav", "1.0", token, checked=False) == DIGEST
+    assert [method for method, _, _ in server.asked] == ["HEAD"]
+    server.answers[path] = (200, {}, MANIFEST)
+    assert registry.find_digest("vessel/nav", "1.0", token, checked=False) == DIGEST
+    assert [method for method, _, _ in server.asked] == ["HEAD", "HEAD", "GET"]

@@ -5,6 +5,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from clients.ssh_host import SshEndpoint, SshHost, SshLogin
-from fleet.errors import (
+from fleet.host_errors import (
     CommandTimedOutError,
     ConnectionLostError,
     ForwardingRefusedError,
@@ -208,6 +210,28 @@ def test_a_server_that_closes_at_once_is_unreachable() -> None:
             SshHost(SshEndpoint("127.0.0.1", port), login).connect()
 
 
+def test_a_server_that_turns_us_away_is_asked_again(tmp_path: Path) -> None:
+    with Sshd(tmp_path, "MaxStartups 2:100:2", "LogLevel VERBOSE") as server, ExitStack() as others:
+        for _ in range(3):
+            other = others.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            assert other.recv(4) in {b"SSH-", b"Exce"}
+        threading.Timer(0.5, others.close).start()
+        with host_on(server) as host:
+            assert host.run("echo in").stdout == b"in\n"
+    # The third of the others, and us.
+    assert (tmp_path / "sshd.log").read_text().count("past MaxStartups") >= 2
+
+
+def test_many_logins_at_once_get_through_a_server_that_lets_in_few(tmp_path: Path) -> None:
+    with Sshd(tmp_path, "MaxStartups 10:30:100") as server, ExitStack() as stack:
+        hosts = [stack.enter_context(host_on(server)) for _ in range(30)]
+        with ThreadPoolExecutor(len(hosts)) as pool:
+            for login in [pool.submit(host.connect) for host in hosts]:
+                login.result()
+        log = (tmp_path / "sshd.log").read_text()
+    assert log.count("Accepted publickey") == len(hosts)
+
+
 def test_a_closed_port_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -390,22 +414,30 @@ def test_no_agent_is_a_clear_error(
 
 
 @pytest.mark.parametrize(
-    ("setting", "words"),
+    ("setting", "advice"),
     [
-        ("KexAlgorithms sntrup761x25519-sha512@openssh.com", "KexAlgorithms"),
-        ("Ciphers chacha20-poly1305@openssh.com", "Ciphers"),
-        ("MACs umac-64@openssh.com", "MACs"),
+        ("KexAlgorithms sntrup761x25519-sha512@openssh.com", "curve25519-sha256@libssh.org"),
+        ("Ciphers chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com"),
+        ("MACs umac-64@openssh.com", "hmac-sha2-256-etm@openssh.com"),
+        ("HostKeyAlgorithms ssh-rsa", "ssh-ed25519"),
     ],
 )
-def test_a_server_without_a_common_algorithm_is_named_with_the_setting(
-    tmp_path: Path, setting: str, words: str
+def test_a_server_without_a_common_algorithm_is_told_what_to_allow(
+    tmp_path: Path, setting: str, advice: str
 ) -> None:
-    extra = ("Ciphers aes128-ctr",) if words == "MACs" else ()
-    with (
-        Sshd(tmp_path, setting, *extra) as server,
-        pytest.raises(UnsupportedServerError, match=words),
-    ):
-        host_on(server).connect()
+    name = setting.split()[0]
+    extra = ("Ciphers aes128-ctr",) if name == "MACs" else ()
+    kind = "rsa" if name == "HostKeyAlgorithms" else "ed25519"
+    with Sshd(tmp_path, setting, *extra, host_keys=(kind,)) as server:
+        with pytest.raises(UnsupportedServerError) as refused:
+            host_on(server).connect()
+        assert f"add one of these to {name} in the host's sshd_config: " in str(refused.value)
+        assert advice in str(refused.value)
+        assert "sha1" not in str(refused.value)
+        assert "mlkem" not in str(refused.value)
+    mended = Sshd(tmp_path / "mended", f"{setting},{advice}", *extra)
+    with mended as server, host_on(server) as host:
+        host.connect()
 
 
 def test_a_forward_leads_to_what_the_host_reaches(sshd: Sshd) -> None:
