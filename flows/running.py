@@ -1,17 +1,35 @@
 """What every fleet flow has in common: read, choose, run each site, show, and end as it went."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import Annotated
 
 from prefect.client.schemas.objects import State
+from pydantic import Field
 
+from fleet.nesting import Tree
+from fleet.results import FleetReport
 from fleet.selection import select_sites
+from fleet.shard_settings import Dispatch
+from fleet.sites import Fleet, Site
+from fleet.waves import Wave
+from tasks.dispatch import dispatch_sites
 from tasks.fleet_files import read_fleet
-from tasks.reporting import end_of_run, publish_fleet, showing_progress, tag_run
+from tasks.history import note_day
+from tasks.progress_bar import showing_progress
+from tasks.reporting import end_of_run, publish_fleet
+from tasks.run_names import name_run, tag_run
+from tasks.shard_run import parent_of_this_run, reporting
 from tasks.site_runs import SiteRun, run_sites, sites_at_once
 from tasks.upstreams import Upstream, Upstreams, open_upstreams
+from tasks.wave_runs import WorkOn, close_course, one_wave, open_course, run_waves
+
+Chosen = Annotated[list[str], Field(min_length=1)]
+"""Sites that something is taken from: an empty list, which would mean all, is refused."""
 
 Work = Callable[[SiteRun, Upstream], None]
+Order = Callable[[Tree, Sequence[Site]], Mapping[str, frozenset[str]]]
 
 
 def run_fleet(
@@ -20,24 +38,85 @@ def run_fleet(
     fleet_file: str,
     names: Sequence[str] | None = None,
     tags: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+    *,
+    read_only: bool = False,
+    order: Order = Tree.parents_first,
+    in_shards: bool = False,
+    in_waves: bool = False,
+    resume: bool = False,
+    ignore_windows: bool = False,
 ) -> State[None]:
-    """Do `work` on the chosen sites and return the state in which the flow run ends."""
-    fleet = read_fleet(fleet_file)
-    sites = select_sites(fleet, names, tags)
-    tag_run(sites)
-    with (
-        open_upstreams(fleet, sites) as upstreams,
-        showing_progress(fleet.name, verb, len(sites)),
-    ):
-        report = run_sites(
-            verb,
-            fleet.name,
-            sites,
-            partial(_with_upstream, work, upstreams),
-            sites_at_once(fleet.max_sites_at_once),
-        )
-    publish_fleet(report)
+    """Do `work` on the chosen sites and return the state in which the flow run ends.
+
+    Args:
+        verb: What is done, as it stands in run names.
+        work: Does it to one site.
+        fleet_file: Path of the fleet file.
+        names: Names or globs of sites; none: all.
+        tags: Only sites that carry one of these tags; none: all.
+        labels: Only sites with these labels, each KEY=VALUE; none: all.
+        read_only: Keep the registries from being prepared, even where the fleet file allows it.
+        order: Which sites have to end before which others.
+        in_shards: Let workers do it where the fleet file says `dispatch: deployment`; needs a
+            deployment named `shard` of the flow, whose `sites` are then a shard's.
+        in_waves: Go over the fleet as its `waves` say, and remember what was done.
+        resume: Leave out what is done since the last run of this, which was interrupted, began.
+        ignore_windows: Restart what is due outside of maintenance windows too.
+    """
+    written = read_fleet(fleet_file)
+    fleet = written.without_preparations() if read_only else written
+    fleet = fleet.without_windows() if ignore_windows else fleet
+    sites = select_sites(fleet, names, tags, labels)
+    before = order(Tree(fleet.sites), sites)
+    parent = parent_of_this_run()
+    if parent is not None:
+        tag_run(sites)
+        with reporting(written, parent), _working_here(verb, work, fleet, sites, before) as work_on:
+            return end_of_run(work_on(sites, None))
+    name_run(verb, written, sites)
+    choice = {"names": names or (), "tags": tags or (), "labels": labels or ()}
+    course = one_wave(sites)
+    if in_waves:
+        course = open_course(verb, fleet, sites, before, choice, resume=resume)
+    workers = nullcontext(partial(_dispatch, verb, written))
+    by_workers = in_shards and written.dispatch is Dispatch.DEPLOYMENT
+    here = _working_here(verb, work, fleet, sites, before)
+    with showing_progress(fleet.name, verb, len(sites)), workers if by_workers else here as work_on:
+        report = run_waves(verb, fleet.name, course, work_on)
+    close_course(course, report)
+    publish_fleet(report, (site.name for site in written.sites))
+    note_day(written, len(report.results))
     return end_of_run(report)
+
+
+def _dispatch(verb: str, fleet: Fleet, sites: Sequence[Site], _wave: Wave | None) -> FleetReport:
+    return dispatch_sites(verb, fleet, sites)
+
+
+@contextmanager
+def _working_here(
+    verb: str,
+    work: Work,
+    fleet: Fleet,
+    sites: Sequence[Site],
+    before: Mapping[str, frozenset[str]],
+) -> Iterator[WorkOn]:
+    """Open what the sites are fed from, and yield what works on some of them in this process."""
+    with open_upstreams(fleet, sites) as upstreams:
+
+        def work_on(some: Sequence[Site], wave: Wave | None) -> FleetReport:
+            return run_sites(
+                verb,
+                fleet.name,
+                some,
+                partial(_with_upstream, work, upstreams),
+                sites_at_once(fleet.max_sites_at_once),
+                before,
+                tags=[f"wave:{wave.number}"] if wave and wave.of > 1 else [],
+            )
+
+        yield work_on
 
 
 def _with_upstream(work: Work, upstreams: Upstreams, run: SiteRun) -> None:

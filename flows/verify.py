@@ -5,9 +5,10 @@ from prefect.client.schemas.objects import State
 
 from fleet.records import proven_record
 from flows.running import run_fleet
+from tasks.further_clients import verify_further_pulls
 from tasks.hosts import check_nodes
 from tasks.sessions import open_site
-from tasks.site_facts import find_password_in_use, find_site_registry
+from tasks.site_facts import find_passwords_in_use, find_site_registry
 from tasks.site_runs import SiteRun
 from tasks.upstreams import Upstream
 from tasks.verification import verify_pulls
@@ -26,16 +27,20 @@ def verify_site(fleet_file: str, site: str) -> State[None]:
 
 @flow(name="verify fleet", flow_run_name="verify sites of {fleet_file}", persist_result=False)
 def verify_fleet(
-    fleet_file: str, sites: list[str] | None = None, tags: list[str] | None = None
+    fleet_file: str,
+    sites: list[str] | None = None,
+    tags: list[str] | None = None,
+    labels: list[str] | None = None,
 ) -> State[None]:
-    """Verify every site of a fleet file, or those chosen by name or tag.
+    """Verify every site of a fleet file, or those chosen by name, tag or label.
 
     Args:
         fleet_file: Path of the fleet file.
         sites: Names or globs of sites; none: all.
         tags: Only sites that carry one of these tags; none: all.
+        labels: Only sites with these labels, each KEY=VALUE; none: all.
     """
-    return run_fleet("verify", verify, fleet_file, sites, tags)
+    return run_fleet("verify", verify, fleet_file, sites, tags, labels, in_shards=True)
 
 
 def verify(run: SiteRun, upstream: Upstream) -> None:
@@ -43,10 +48,11 @@ def verify(run: SiteRun, upstream: Upstream) -> None:
     site = run.site
     probe = upstream.probe_image_of(site)
     with open_site(site, upstream.cloud) as session:
-        check_nodes(session)
+        check_nodes(session, upstream.facts.login_server)
         endpoint = find_site_registry(session)
         evidence = verify_pulls(session, endpoint, upstream.facts.login_server, probe)
-        password = find_password_in_use(session)
+        verify_further_pulls(session, endpoint, upstream)
+        passwords = find_passwords_in_use(session)
     repositories = upstream.repositories_of(site)
-    run.record = proven_record(run.record, site, evidence, password, repositories)
+    run.record = proven_record(run.record, site, evidence, passwords, repositories)
     run.message = f"pulls {probe.repository}:{probe.tag} from {endpoint.url}"

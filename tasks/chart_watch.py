@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from typing import Any
 
 from fleet.chart_progress import (
     Broken,
@@ -14,9 +15,16 @@ from fleet.chart_progress import (
     judge,
 )
 from fleet.cluster_objects import DeploymentView, JobView, PodView
-from fleet.errors import FleetError, SiteRegistrySilentError, TemporaryError, WaitingForSiteError
+from fleet.errors import FleetError, TemporaryError, WaitingForSiteError
 from fleet.outcomes import SiteEndpoint
+from fleet.pull_errors import (
+    SiteAuthorityError,
+    SiteCertificateError,
+    SiteRegistrySilentError,
+    SiteSchemeError,
+)
 from tasks.azure_limits import azure_slot
+from tasks.helm_install import choose
 from tasks.run_log import say
 from tasks.sessions import SiteSession
 from tasks.waiting import wait_for
@@ -43,21 +51,28 @@ def watch_chart(session: SiteSession) -> SiteEndpoint:
     return endpoint
 
 
+def take_snapshot(session: SiteSession, connection_state: str, activation: str) -> Snapshot:
+    """Look once at a site's cluster; what Azure says is given, and Azure is not asked."""
+    watch = _Watch(session, connection_state=connection_state, activation=activation)
+    return watch.snapshot()
+
+
 class _Watch:
     """What has to be remembered from one look to the next."""
 
-    def __init__(self, session: SiteSession) -> None:
+    def __init__(self, session: SiteSession, **azure: str) -> None:
         self.last_error: FleetError | None = None
         self._session = session
         self._broken_since = 0.0
-        self._azure_at = float("-inf")
+        self._azure_at = float("inf" if azure else "-inf")
         self._job_failures, self._job_words = 0, ""
-        self._azure = {"connection_state": "Offline", "activation": "Inactive"}
+        self._by_helm: bool | None = None
+        self._azure = azure or {"connection_state": "Offline", "activation": "Inactive"}
 
     def look(self) -> tuple[SiteEndpoint | None, str]:
         """Look once; raise when a failure has lasted too long."""
         try:
-            verdict = judge(self._session.site, self._snapshot())
+            verdict = judge(self._session.site, self.snapshot())
         except TemporaryError as error:
             return None, f"{self._session.site.name} to be reachable: {error}"
         self._note(verdict)
@@ -76,7 +91,12 @@ class _Watch:
         if timedelta(seconds=now - self._broken_since) >= verdict.grace:
             raise verdict.error
 
-    def _snapshot(self) -> Snapshot:
+    def snapshot(self) -> Snapshot:
+        """Look at everything from the chart's job to Azure, as far as the last look leads."""
+        if self._by_helm is None:
+            self._by_helm = choose(self._session).is_helm
+        if self._by_helm:
+            return self._release(Snapshot(installer="helm", **self._azure))
         cluster, chart = self._session.cluster, self._session.site.chart
         found = cluster.find_chart(chart.namespace, chart.release)
         job = None
@@ -85,6 +105,10 @@ class _Watch:
         seen = Snapshot(chart=found, job=job, **self._azure)
         if job is None or not job.complete:
             return seen.model_copy(update=self._job_attempts(job))
+        return self._release(seen)
+
+    def _release(self, seen: Snapshot) -> Snapshot:
+        cluster, chart = self._session.cluster, self._session.site.chart
         releases = cluster.list_releases(chart.namespace, chart.release)
         deployments = cluster.list_deployments(chart.namespace)
         mine = [item for item in deployments if belongs_to(chart, item.meta)]
@@ -96,12 +120,11 @@ class _Watch:
         session = self._session
         services = session.cluster.list_services(session.site.chart.namespace)
         endpoint = find_endpoint(session.site.chart, services)
-        answers, words = self._ask(endpoint) if isinstance(endpoint, SiteEndpoint) else (False, "")
+        answer = self._ask(endpoint) if isinstance(endpoint, SiteEndpoint) else {}
         self._read_azure()
         changes = {
             "services": services,
-            "answers": answers,
-            "answer_words": words,
+            **answer,
             "pod_words": "" if self._azure_is_online() else self._pod_words(self._pods()),
             **self._azure,
         }
@@ -122,13 +145,15 @@ class _Watch:
         }
         return seen.model_copy(update=changes)
 
-    def _ask(self, endpoint: SiteEndpoint) -> tuple[bool, str]:
+    def _ask(self, endpoint: SiteEndpoint) -> dict[str, Any]:
         try:
             with self._session.open_registry(endpoint) as registry:
                 registry.read_challenge()
         except (TemporaryError, SiteRegistrySilentError) as error:
-            return False, str(error)
-        return True, ""
+            return {"answer_words": str(error)}
+        except (SiteCertificateError, SiteSchemeError, SiteAuthorityError) as error:
+            return {"refusal": error}
+        return {"answers": True}
 
     def _read_azure(self) -> None:
         if time.monotonic() - self._azure_at < _AZURE_EVERY:

@@ -8,29 +8,30 @@ from pydantic import SecretStr
 from fleet.azure_objects import PasswordSlot
 from fleet.cluster_facts import ClusterFacts, judge_cluster
 from fleet.cluster_objects import SecretView
-from fleet.connection_string import build_connection_string, parse_connection_string
-from fleet.errors import NotOnboardedError, NotOursError, SiteAlreadyActivatedError
+from fleet.connection_choice import (
+    HeldPassword,
+    choose_connection,
+    compare_connection,
+    connection_text,
+)
+from fleet.errors import NotOnboardedError
 from fleet.helm_chart import (
+    ChartSupport,
+    changed_settings,
     chart_body,
     chart_differences,
     compare_chart,
     connection_secret_body,
     connection_secret_name,
-    is_ours,
     our_labels,
-    read_chart_support,
-    read_connection_string,
 )
 from fleet.outcomes import Action, Outcome, SiteEndpoint
-from fleet.passwords import (
-    Keep,
-    PasswordMark,
-    as_azure_shows_it,
-    choose_sync_password,
-)
+from fleet.passwords import PasswordMark, as_azure_shows_it
 from tasks.azure_limits import azure_slot
 from tasks.chart_watch import watch_chart
+from tasks.helm_install import check_installer, choose, install_with_helm
 from tasks.policy import READ, WAIT, WRITE
+from tasks.restart_gate import CHART, hold_chart
 from tasks.run_log import said, say, warn
 from tasks.sessions import SiteSession
 
@@ -41,15 +42,19 @@ def check_cluster(session: SiteSession) -> ClusterFacts:
 
     Raises:
         ClusterNotSuitableError: What has to be changed at the cluster or in the fleet file.
+        HelmMissingError: The site needs a helm on this machine, and there is none that fits.
     """
     cluster, site = session.cluster, session.site
+    chart, secret = site.chart, site.chart.tls.secret if site.chart.tls else None
     facts = judge_cluster(
         site,
         version=cluster.read_version(),
-        support=read_chart_support(cluster.find_chart_definition()),
+        installer=check_installer(session),
         storage_classes=cluster.list_storage_classes(),
         nodes=cluster.list_nodes(),
-        services=cluster.list_services() if site.chart.service.cluster_ip else (),
+        services=cluster.list_services() if chart.service.cluster_ip or secret else (),
+        certificate=cluster.find_secret(chart.namespace, secret) if secret else None,
+        now=datetime.now(UTC),
     )
     for warning in facts.warnings:
         warn(warning)
@@ -73,24 +78,20 @@ def deliver_connection_string(session: SiteSession) -> tuple[Outcome, ...]:
 
 @task(name="install chart", task_run_name="install chart at {session.site.name}", **WRITE)
 def install_chart(session: SiteSession) -> tuple[Outcome, ...]:
-    """Create or change the HelmChart where it differs from the fleet file.
+    """Create or change the HelmChart, or the Helm release, where it differs from the fleet file.
+
+    A change that restarts the registry waits for the site's window; `session.held` says so.
 
     Raises:
-        NotOursError: A HelmChart of that name was made by somebody else, with other settings.
+        NotOursError: Somebody else made it, with other settings.
+        ChartFailedError: helm, where it installs, could not do it.
+        WindowClosedError: A change has to wait without which the next steps make no sense.
     """
-    cluster, site = session.cluster, session.site
-    chart = site.chart
-    body = chart_body(site, read_chart_support(cluster.find_chart_definition()))
-    found = cluster.find_chart(chart.namespace, chart.release)
-    action = compare_chart(site, body, found)
-    detail = f"chart {chart.version}"
-    if found is None:
-        cluster.create_chart(chart.namespace, body)
-    elif action is not Action.UNCHANGED:
-        detail = ", ".join(chart_differences(body, found)) or "labels"
-        change = {"metadata": {"labels": our_labels(site)}, "spec": body["spec"]}
-        cluster.patch_chart(chart.namespace, chart.release, change)
-    return (said(Outcome(kind="HelmChart", name=chart.release, action=action, detail=detail)),)
+    session.held.pop(CHART, None)
+    support = choose(session).support
+    if support is None:
+        return (said(install_with_helm(session)),)
+    return (said(_install_by_controller(session, support)),)
 
 
 @task(name="wait until online", task_run_name="wait until {session.site.name} is online", **WAIT)
@@ -102,6 +103,24 @@ def wait_until_online(session: SiteSession) -> SiteEndpoint:
         ChartFailedError, SiteAlreadyActivatedError, SyncPasswordRefusedError: It failed.
     """
     return watch_chart(session)
+
+
+def _install_by_controller(session: SiteSession, support: ChartSupport) -> Outcome:
+    cluster, site = session.cluster, session.site
+    chart = site.chart
+    body = chart_body(site, support)
+    found = cluster.find_chart(chart.namespace, chart.release)
+    action = compare_chart(site, body, found)
+    detail = f"chart {chart.version}"
+    if found is None:
+        cluster.create_chart(chart.namespace, body)
+    elif action is not Action.UNCHANGED:
+        detail = ", ".join(chart_differences(body, found)) or "labels"
+        if hold_chart(session, changed_settings(body, found)):
+            return Outcome(kind="HelmChart", name=chart.release, action=Action.UNCHANGED)
+        change = {"metadata": {"labels": our_labels(site)}, "spec": body["spec"]}
+        cluster.patch_chart(chart.namespace, chart.release, change)
+    return Outcome(kind="HelmChart", name=chart.release, action=action, detail=detail)
 
 
 def _create_namespace(session: SiteSession) -> Outcome:
@@ -116,22 +135,14 @@ def _deliver(session: SiteSession) -> Outcome:
     cluster, site = session.cluster, session.site
     namespace, name = site.chart.namespace, connection_secret_name(site.chart)
     found = cluster.find_secret(namespace, name)
-    if found is not None and not is_ours(found.meta.labels):
-        raise NotOursError(
-            f"Secret {namespace}/{name} at {site.name} was not made by acrfleet. Delete it, or "
-            "choose another `chart.release`."
-        )
     password, mark, gateway = _sync_password(session, found)
-    names = site.names
-    text = build_connection_string(names.connected_registry, names.sync_token, password, gateway)
+    text = connection_text(site, password, gateway)
+    action = compare_connection(site, found, text, mark)
     body = connection_secret_body(site, text, mark)
-    if found is None:
+    if action is Action.CREATED:
         cluster.create_secret(namespace, body)
-    elif _differs(found, body, text):
+    elif action is not Action.UNCHANGED:
         cluster.patch_secret(namespace, name, body)
-    else:
-        return Outcome(kind="Secret", name=name, action=Action.UNCHANGED, detail=mark.slot)
-    action = Action.CREATED if found is None else Action.CHANGED
     return said(Outcome(kind="Secret", name=name, action=action, detail=mark.slot))
 
 
@@ -145,17 +156,10 @@ def _sync_password(
     if state is None or token is None:
         missing = names.connected_registry if state is None else names.sync_token
         raise NotOnboardedError(f"{missing} of {session.site.name} does not exist in Azure.")
-    text = read_connection_string(found) if found else None
-    held = parse_connection_string(text) if text else None
-    mark = PasswordMark.from_annotations(found.meta.annotations) if found and held else None
-    choice = choose_sync_password(token.name, token.slots, mark, datetime.now(UTC))
-    if isinstance(choice, Keep) and held is not None:
-        return held.password, choice.mark, state.gateway_endpoint
-    if found is None and state.is_active:
-        why = f"the cluster of {session.site.name} has no connection string that acrfleet made"
-        registry = session.cloud.registry.name
-        raise SiteAlreadyActivatedError(names.connected_registry, registry, why)
-    assert not isinstance(choice, Keep)  # noqa: S101 - a kept password was in the Secret
+    registry, now = session.cloud.registry.name, datetime.now(UTC)
+    choice = choose_connection(session.site, registry, found, state, token.slots, now)
+    if isinstance(choice, HeldPassword):
+        return choice.value, choice.mark, state.gateway_endpoint
     return *_renew(session, token.name, choice.slot), state.gateway_endpoint
 
 
@@ -168,13 +172,3 @@ def _renew(session: SiteSession, token: str, slot: str) -> tuple[SecretStr, Pass
     times = as_azure_shows_it(PasswordSlot(made.created, made.expires), shown)
     say(f"generated {slot} of the sync token {token}")
     return made.value, PasswordMark(token=token, slot=slot, created=times.created)
-
-
-def _differs(found: SecretView, body: dict[str, object], text: SecretStr) -> bool:
-    wanted = body["metadata"]
-    assert isinstance(wanted, dict)  # noqa: S101 - made by connection_secret_body
-    return (
-        read_connection_string(found) != text
-        or not wanted["labels"].items() <= found.meta.labels.items()
-        or not wanted["annotations"].items() <= found.meta.annotations.items()
-    )

@@ -2,8 +2,8 @@
 
 from prefect import task
 
+from fleet.azure_errors import NoProbeImageError, RegistryNotReadyError
 from fleet.azure_objects import RegistryFacts
-from fleet.errors import NoProbeImageError, RegistryNotReadyError
 from fleet.sites import Site
 from fleet.verification import ProbeImage
 from tasks.azure_limits import azure_slot
@@ -60,16 +60,41 @@ def choose_probe_image(
     return _first_image(cloud, site, repositories)
 
 
+@task(name="look at registry", task_run_name="look at registry {cloud.registry.name}", **READ)
+def look_at_registry(cloud: RegistrySession) -> RegistryFacts:
+    """Do as `check_registry`, and leave a data endpoint off that it would turn on.
+
+    Raises:
+        RegistryNotFoundError, RegistryNotReadyError: As `check_registry`.
+    """
+    with azure_slot(cloud.registry):
+        return _judged_registry(cloud)
+
+
 def prepare_registry(cloud: RegistrySession) -> RegistryFacts:
     """Do what `check_registry` says, within a slot that the caller holds."""
+    facts = _judged_registry(cloud)
+    if not facts.data_endpoint:
+        facts = cloud.access.turn_on_data_endpoint()
+        name = cloud.registry.name
+        warn(f"registry {name}: turned on the dedicated data endpoint, as the fleet file allows")
+    return facts
+
+
+def _judged_registry(cloud: RegistrySession) -> RegistryFacts:
     name, facts = cloud.registry.name, cloud.access.read_registry()
     if facts.sku.casefold() != "premium":
         raise RegistryNotReadyError(
             f"registry {name} is {facts.sku or 'of an unknown SKU'}, connected registries need"
             f" Premium: `az acr update --name {name} --sku Premium` (it costs more)"
         )
-    if not facts.data_endpoint:
-        facts = _turn_on_data_endpoint(cloud)
+    if not facts.data_endpoint and not cloud.registry.enable_data_endpoint:
+        raise RegistryNotReadyError(
+            f"registry {name} has no dedicated data endpoint, connected registries need it:"
+            f" run `az acr update --name {name} --data-endpoint-enabled true`, or allow it with"
+            " `enable_data_endpoint: true` in the fleet file. Behind a firewall clients then also"
+            f" have to reach {name}.REGION.data.azurecr.io"
+        )
     if facts.abac:
         say(
             f"registry {name} assigns roles per repository (ABAC): AcrPull and AcrPush count for"
@@ -77,20 +102,6 @@ def prepare_registry(cloud: RegistrySession) -> RegistryFacts:
             " Catalog Lister` and `Container Registry Repository Reader`"
         )
     say(f"registry {name} is ready: {facts.login_server}, {facts.sku}, {facts.location}")
-    return facts
-
-
-def _turn_on_data_endpoint(cloud: RegistrySession) -> RegistryFacts:
-    name = cloud.registry.name
-    if not cloud.registry.enable_data_endpoint:
-        raise RegistryNotReadyError(
-            f"registry {name} has no dedicated data endpoint, connected registries need it:"
-            f" run `az acr update --name {name} --data-endpoint-enabled true`, or allow it with"
-            " `enable_data_endpoint: true` in the fleet file. Behind a firewall clients then also"
-            f" have to reach {name}.REGION.data.azurecr.io"
-        )
-    facts = cloud.access.turn_on_data_endpoint()
-    warn(f"registry {name}: turned on the dedicated data endpoint, as the fleet file allows")
     return facts
 
 

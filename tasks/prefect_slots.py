@@ -22,6 +22,7 @@ from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_API_URL
 
 from fleet.errors import PrefectBusyError
+from tasks.prefect_limits import make_limit
 from tasks.run_log import warn
 from tasks.waiting import pause
 
@@ -195,11 +196,7 @@ class PrefectSlots:
         with self._guard:
             if self._made:
                 return
-            _tell(
-                lambda client: client.upsert_global_concurrency_limit_by_name(
-                    self.name, self._slots
-                )
-            )
+            _tell(lambda client: make_limit(client, self.name, self._slots))
             self._made = True
         if PREFECT_API_URL.value() is None:
             self._reset()

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, NamedTuple
 
-from fleet.results import FleetReport
+from fleet.results import FleetReport, SiteResult
 
-State = Literal["running", "done", "waiting", "failed", "stopped"]
+State = Literal["running", "done", "waiting", "failed", "stopped", "not started", "skipped"]
 
 
 class Step(NamedTuple):
-    """One piece of news about a site."""
+    """One piece of news about a site; without a site, about the whole run."""
 
     site: str
     text: str
@@ -26,6 +26,7 @@ Observer = Callable[[Step], None]
 
 _observers: list[Observer] = []
 _reports: list[list[FleetReport]] = []
+_hearers: list[Callable[[SiteResult], None]] = []
 _lock = threading.Lock()
 _site: ContextVar[str | None] = ContextVar("site", default=None)
 
@@ -57,10 +58,19 @@ def tell(text: str, state: State = "running", site: str | None = None) -> None:
     name = site or _site.get()
     if name is None:
         return
+    _tell_all(Step(name, text, state))
+
+
+def announce(text: str) -> None:
+    """Give the observers news about the whole run."""
+    _tell_all(Step("", text))
+
+
+def _tell_all(step: Step) -> None:
     with _lock:
         observers = list(_observers)
     for observer in observers:
-        observer(Step(name, text, state))
+        observer(step)
 
 
 @contextmanager
@@ -73,7 +83,7 @@ def collecting_reports() -> Iterator[list[FleetReport]]:
         yield reports
     finally:
         with _lock:
-            _reports.remove(reports)
+            _reports[:] = [others for others in _reports if others is not reports]
 
 
 def tell_report(report: FleetReport) -> None:
@@ -81,3 +91,23 @@ def tell_report(report: FleetReport) -> None:
     with _lock:
         for reports in _reports:
             reports.append(report)
+
+
+@contextmanager
+def hearing_results(hearer: Callable[[SiteResult], None]) -> Iterator[None]:
+    """Call `hearer` with the result of every site that ends while the block runs."""
+    with _lock:
+        _hearers.append(hearer)
+    try:
+        yield
+    finally:
+        with _lock:
+            _hearers.remove(hearer)
+
+
+def tell_result(result: SiteResult) -> None:
+    """Give a site's result to those who want it at once, not with the whole report."""
+    with _lock:
+        hearers = list(_hearers)
+    for hearer in hearers:
+        hearer(result)

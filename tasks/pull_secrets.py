@@ -1,71 +1,36 @@
 """Give a site's namespaces the credentials that pull from its own registry."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from prefect import task
 from pydantic import SecretStr
 
 from fleet.azure_objects import PasswordSlot, TokenState
-from fleet.cluster_objects import SecretView, ServiceAccountView
-from fleet.errors import (
-    ClusterChangedError,
-    NotOnboardedError,
-    PullTargetMissingError,
-    TemporaryError,
-    WaitingForSiteError,
-)
+from fleet.cluster_objects import SecretView
+from fleet.errors import NotOnboardedError, TemporaryError, WaitingForSiteError
 from fleet.helm_chart import our_labels
 from fleet.outcomes import Action, Outcome, SiteEndpoint
-from fleet.passwords import (
-    Keep,
-    PasswordMark,
-    as_azure_shows_it,
-    choose_client_password,
-)
+from fleet.passwords import PasswordMark, as_azure_shows_it
+from fleet.pull_choice import PullPassword, PullTargets, choose_pull_password
 from fleet.pull_secrets import (
-    STAGING_SECRET,
     TYPE,
     compare_pull_secret,
     docker_config,
     pull_hosts,
     pull_secret_body,
-    read_password,
-    read_staged,
     require_ours,
-    service_account_patch,
     staging_body,
+    staging_name,
     target_namespaces,
+    without_value,
 )
+from fleet.rotation_notes import change_notes
 from tasks.azure_limits import azure_slot
 from tasks.policy import WAIT
 from tasks.run_log import said, say
+from tasks.service_accounts import attach_pull_secrets, require_accounts
 from tasks.sessions import SiteSession
 from tasks.waiting import wait_for
-
-_ACCOUNT_PATIENCE = timedelta(seconds=15)
-_CONFLICTS = 5
-
-
-@dataclass(frozen=True)
-class _Targets:
-    """Where pull secrets go and what is there now.
-
-    `others` are pull secrets that an earlier fleet file put elsewhere: their password is in use.
-    """
-
-    secrets: dict[str, SecretView | None]
-    others: tuple[SecretView, ...]
-    staged: SecretView | None
-
-
-@dataclass(frozen=True)
-class _Password:
-    """A password that works in Azure, and whether the staging Secret is to be removed."""
-
-    mark: PasswordMark
-    value: SecretStr
-    is_staged: bool
 
 
 @task(
@@ -88,20 +53,22 @@ def deliver_pull_secrets(
         PasswordSlotsTakenError: No slot of the client token is free.
         NotOursError: A Secret of that name was made by somebody else.
     """
-    targets = _read_targets(session)
+    targets = read_targets(session)
+    require_accounts(session, tuple(targets.secrets))
     password = _find_or_make_password(session, targets)
     _wait_until_accepted(session, endpoint, password.value, repositories)
-    mark = password.mark
-    content = docker_config(pull_hosts(endpoint, login_server), mark.token, password.value)
+    mark, hosts = password.mark, pull_hosts(endpoint, login_server)
     outcomes = [
         *(
-            _write_secret(session, name, found, content, mark)
+            _write_secret(
+                session, name, found, docker_config(hosts, mark.token, password.value, found), mark
+            )
             for name, found in targets.secrets.items()
         ),
-        *(_attach(session, name, account) for name, account in _accounts(session, targets)),
+        *attach_pull_secrets(session, tuple(targets.secrets)),
     ]
     if password.is_staged:
-        session.cluster.delete_secret(session.site.chart.namespace, STAGING_SECRET)
+        session.cluster.delete_secret(session.site.chart.namespace, staging_name(session.site))
     return tuple(outcomes)
 
 
@@ -119,7 +86,13 @@ def read_target_namespaces(session: SiteSession) -> tuple[str, ...]:
     return target_namespaces(session.site, [item for item in found if item], labelled)
 
 
-def _read_targets(session: SiteSession) -> _Targets:
+def read_targets(session: SiteSession) -> PullTargets:
+    """Return where pull secrets go and what is there now.
+
+    Raises:
+        PullTargetMissingError: The fleet file names a namespace that does not exist.
+        NotOursError: A Secret of that name was made by somebody else.
+    """
     cluster, site = session.cluster, session.site
     secrets = {
         name: cluster.find_secret(name, site.pull_secrets.name)
@@ -131,49 +104,16 @@ def _read_targets(session: SiteSession) -> _Targets:
     others = tuple(
         item for item in ours if item.type == TYPE and item.meta.namespace not in secrets
     )
-    staged = cluster.find_secret(site.chart.namespace, STAGING_SECRET)
-    targets = _Targets(secrets, others, staged)
-    for name, account in _accounts(session, targets):
-        _read_account(session, name, account)
-    return targets
+    staged = cluster.find_secret(site.chart.namespace, staging_name(site))
+    return PullTargets(secrets, others, staged)
 
 
-def _find_or_make_password(session: SiteSession, targets: _Targets) -> _Password:
+def _find_or_make_password(session: SiteSession, targets: PullTargets) -> PullPassword:
     token = _read_token(session)
-    held, lost = _sort(targets, token.name)
-    staged, staged_value = read_staged(targets.staged)
-    if staged is not None and staged.created is not None and staged_value is None:
-        lost, staged = [*lost, staged], None
-    choice = choose_client_password(
-        token.name,
-        token.slots,
-        live=[mark for mark, _ in held],
-        lost=lost,
-        staged=staged,
-        now=datetime.now(UTC),
-    )
-    if not isinstance(choice, Keep):
-        return _make_password(session, token.name, choice.slot, targets.staged)
-    if choice.mark == staged and staged_value is not None:
-        return _Password(choice.mark, staged_value, is_staged=True)
-    value = next(value for mark, value in held if mark == choice.mark)
-    return _Password(choice.mark, value, is_staged=targets.staged is not None)
-
-
-def _sort(
-    targets: _Targets, token: str
-) -> tuple[list[tuple[PasswordMark, SecretStr]], list[PasswordMark]]:
-    """Return the marks of pull secrets with a readable password, with it, and those without."""
-    held: list[tuple[PasswordMark, SecretStr]] = []
-    lost: list[PasswordMark] = []
-    for secret in filter(None, (*targets.secrets.values(), *targets.others)):
-        mark = PasswordMark.from_annotations(secret.meta.annotations)
-        password = read_password(secret, token)
-        if mark is not None and password is not None:
-            held.append((mark, password))
-        elif mark is not None:
-            lost.append(mark)
-    return held, lost
+    choice = choose_pull_password(targets, token.name, token.slots, datetime.now(UTC))
+    if isinstance(choice, PullPassword):
+        return choice
+    return _make_password(session, token.name, choice.slot, targets.staged)
 
 
 def _read_token(session: SiteSession) -> TokenState:
@@ -187,7 +127,7 @@ def _read_token(session: SiteSession) -> TokenState:
 
 def _make_password(
     session: SiteSession, token: str, slot: str, staged: SecretView | None
-) -> _Password:
+) -> PullPassword:
     """Generate a slot: first a note that it is ours, then the password, then its value, kept."""
     site, cluster, access = session.site, session.cluster, session.cloud.access
     namespace = site.chart.namespace
@@ -195,7 +135,7 @@ def _make_password(
     if staged is None:
         cluster.create_secret(namespace, note)
     else:
-        cluster.patch_secret(namespace, STAGING_SECRET, note)
+        cluster.patch_secret(namespace, staging_name(site), without_value(note))
     lifetime = site.pull_secrets.expires_after
     expires = datetime.now(UTC) + lifetime if lifetime else None
     with azure_slot(session.cloud.registry):
@@ -204,9 +144,9 @@ def _make_password(
     shown = state.slots.get(slot) if state else None
     times = as_azure_shows_it(PasswordSlot(made.created, made.expires), shown)
     mark = PasswordMark(token=token, slot=slot, created=times.created, expires=times.expires)
-    cluster.patch_secret(namespace, STAGING_SECRET, staging_body(site, mark, made.value))
+    cluster.patch_secret(namespace, staging_name(site), staging_body(site, mark, made.value))
     say(f"generated {slot} of the client token {token}")
-    return _Password(mark, made.value, is_staged=True)
+    return PullPassword(mark, made.value, is_staged=True)
 
 
 def _wait_until_accepted(
@@ -245,48 +185,12 @@ def _write_secret(
     site = session.site
     action = compare_pull_secret(site, namespace, found, content, mark)
     body = pull_secret_body(site, content, mark)
+    replaced = PasswordMark.from_annotations(found.meta.annotations) if found else None
+    if replaced is not None and replaced.created is not None and replaced.slot != mark.slot:
+        body["metadata"]["annotations"] |= change_notes(session.cloud.access.now(), replaced)
     if found is None:
         session.cluster.create_secret(namespace, body)
     elif action is not Action.UNCHANGED:
         session.cluster.patch_secret(namespace, site.pull_secrets.name, body)
     name = f"{namespace}/{site.pull_secrets.name}"
     return said(Outcome(kind="pull secret", name=name, action=action, detail=mark.slot))
-
-
-def _accounts(session: SiteSession, targets: _Targets) -> list[tuple[str, str]]:
-    names = session.site.pull_secrets.service_accounts
-    return [(namespace, account) for namespace in targets.secrets for account in names]
-
-
-def _read_account(session: SiteSession, namespace: str, name: str) -> ServiceAccountView:
-    """Return a ServiceAccount; `default` appears a moment after its namespace."""
-
-    def look() -> tuple[ServiceAccountView | None, str]:
-        found = session.cluster.find_service_account(namespace, name)
-        return found, f"the service account {namespace}/{name}"
-
-    patience = _ACCOUNT_PATIENCE if name == "default" else timedelta()
-    found, _ = wait_for(look, patience=patience, every=0.5)
-    if found is None:
-        raise PullTargetMissingError(
-            f"pull_secrets.service_accounts of {session.site.name} names {name}, which the "
-            f"namespace {namespace} does not have. Create it, or take it out of the fleet file."
-        )
-    return found
-
-
-def _attach(session: SiteSession, namespace: str, account: str) -> Outcome:
-    """Add the pull secret to a ServiceAccount, keeping what others put there."""
-    secret, name = session.site.pull_secrets.name, f"{namespace}/{account}"
-    for attempt in range(_CONFLICTS):
-        change = service_account_patch(secret, _read_account(session, namespace, account))
-        if change is None:
-            return Outcome(kind="service account", name=name, action=Action.UNCHANGED)
-        try:
-            session.cluster.patch_service_account(namespace, account, change)
-        except ClusterChangedError:
-            if attempt == _CONFLICTS - 1:
-                raise
-            continue
-        break
-    return said(Outcome(kind="service account", name=name, action=Action.CHANGED, detail=secret))

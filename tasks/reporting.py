@@ -1,32 +1,29 @@
-"""What people watch in the Prefect UI: a page per site, a table per fleet, a progress bar."""
+"""What people watch in the Prefect UI: a page per site, a table per fleet, how it ended."""
 
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from uuid import UUID
+from datetime import UTC, datetime
 
 import httpx
 from prefect.artifacts import (
     create_markdown_artifact,
-    create_progress_artifact,
     create_table_artifact,
-    update_progress_artifact,
 )
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
-from fleet.pages import artifact_key, fleet_rows, site_page
+from fleet.failures import failure_lines, group_failures
+from fleet.pages import artifact_key, fleet_rows, fleet_summary, site_page
+from fleet.plan_pages import plan_page
 from fleet.records import SiteRecord
 from fleet.results import FleetReport, SiteResult, Status
-from fleet.sites import Site
-from tasks.progress import Step, observing, tell_report
+from fleet.site_plan import FleetPlan
+from tasks.progress import tell_report
+from tasks.records import read_records
 from tasks.run_log import warn
 
-_FEW = 20
-_ENDED = {"done", "waiting", "failed", "stopped"}
+_BAD = (Status.FAILED, Status.STOPPED, Status.NOT_STARTED)
 
 
 @contextmanager
@@ -48,60 +45,45 @@ def publish_site(record: SiteRecord, result: SiteResult) -> None:
         )
 
 
-def publish_fleet(report: FleetReport) -> None:
-    """Put the table of the whole run where the UI shows it, under the key `fleet-<fleet>`."""
+def publish_plan(plan: FleetPlan, passed: Mapping[str, str]) -> None:
+    """Put a plan where the UI shows it, under the key `plan-<fleet>`.
+
+    Args:
+        plan: The plan.
+        passed: What is larger than the fleet file allows, in words.
+    """
+    with _best_effort("the plan"):
+        create_markdown_artifact(
+            key=artifact_key("plan", plan.fleet),
+            markdown=plan_page(plan, passed),
+            description=plan.headline,
+        )
+
+
+def publish_fleet(report: FleetReport, sites: Iterable[str]) -> None:
+    """Put the table of the whole fleet where the UI shows it, under the key `fleet-<fleet>`.
+
+    Args:
+        report: The run that has just ended.
+        sites: The names of all sites of the fleet; what the run left alone is shown by its record.
+    """
+    new = {one.site for one in report.results if one.status is not Status.SKIPPED}
+    others = read_records(report.fleet, [name for name in sites if name not in new])
     with _best_effort("the table of the fleet"):
         create_table_artifact(
             key=artifact_key("fleet", report.fleet),
-            table=fleet_rows(report),
-            description=report.headline,
+            table=fleet_rows(report, others, datetime.now(UTC)),
+            description=fleet_summary(report),
         )
 
 
 def end_of_run(report: FleetReport) -> State[None]:
-    """Return the state of the whole run: failed when any site is, with every such site named."""
+    """Return the state of the whole run: failed when any site is, or was not started, by cause."""
     tell_report(report)
-    bad = [*report.having(Status.FAILED), *report.having(Status.STOPPED)]
-    if bad:
-        lines = [f"{result.site}: {result.message}" for result in bad]
-        return Failed(message="\n".join([report.headline, *lines]))
+    if any(report.having(status) for status in _BAD):
+        groups = [one for one in group_failures(report.results) if one.status in _BAD]
+        return Failed(message="\n".join([report.headline, *failure_lines(groups)]).rstrip())
     if report.having(Status.WAITING):
-        return Completed(name="Waiting", message=report.headline)
+        # Prefect's UI has four colours for an end; grey is the one that is no success and no alarm.
+        return Cancelled(name="Waiting", message=report.headline)
     return Completed(message=report.headline)
-
-
-def tag_run(sites: Sequence[Site]) -> None:
-    """Tag the current flow run with its registries and, while they are few, its sites."""
-    run = FlowRunContext.get()
-    if run is None or run.flow_run is None:
-        return
-    tags = {*run.flow_run.tags, *(f"registry:{site.registry}" for site in sites)}
-    if len(sites) <= _FEW:
-        tags |= {f"site:{site.name}" for site in sites} | {tag for s in sites for tag in s.tags}
-    with _best_effort("the tags of the run"), get_client(sync_client=True) as client:
-        client.update_flow_run(run.flow_run.id, tags=sorted(tags))
-
-
-@contextmanager
-def showing_progress(fleet: str, verb: str, sites: int) -> Iterator[None]:
-    """Keep a progress bar in the UI while sites are worked on."""
-    bar: object = None
-    with _best_effort("the progress bar"):
-        bar = create_progress_artifact(
-            progress=0.0,
-            key=artifact_key("progress", fleet),
-            description=f"{verb} {fleet}: 0 of {sites} sites",
-        )
-    ended: set[str] = set()
-    lock = threading.Lock()
-
-    def count(step: Step) -> None:
-        if step.state not in _ENDED or not isinstance(bar, UUID):
-            return
-        with lock, _best_effort("the progress bar"):
-            ended.add(step.site)
-            text = f"{verb} {fleet}: {len(ended)} of {sites} sites"
-            update_progress_artifact(bar, 100.0 * len(ended) / max(1, sites), text)
-
-    with observing(count):
-        yield

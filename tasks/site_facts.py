@@ -1,11 +1,16 @@
-"""What a site's own cluster says about itself: where its registry is, which password is in use."""
+"""What a site's own cluster says: where its registry is, which passwords are in use."""
 
 from prefect import task
+from pydantic import SecretStr
 
 from fleet.chart_progress import find_endpoint
+from fleet.client_tokens import further_clients
 from fleet.errors import NotOnboardedError
+from fleet.helm_chart import connection_secret_name
 from fleet.outcomes import SiteEndpoint
-from fleet.passwords import PasswordMark
+from fleet.passwords import PasswordMark, PasswordsInUse
+from fleet.pull_secrets import read_password
+from fleet.sync_notes import connection_of
 from tasks.policy import READ
 from tasks.pull_secrets import read_target_namespaces
 from tasks.sessions import SiteSession
@@ -27,9 +32,40 @@ def find_site_registry(session: SiteSession) -> SiteEndpoint:
     )
 
 
-@task(name="find password in use", task_run_name="find password of {session.site.name}", **READ)
-def find_password_in_use(session: SiteSession) -> PasswordMark | None:
-    """Return which slot of the client token the site's pull secrets hold, never its value."""
+@task(name="find passwords in use", task_run_name="find passwords of {session.site.name}", **READ)
+def find_passwords_in_use(session: SiteSession) -> PasswordsInUse:
+    """Return which slots of its tokens the site's Secrets hold, never their values."""
+    site, cluster = session.site, session.cluster
+    secret = cluster.find_secret(site.chart.namespace, connection_secret_name(site.chart))
+    further = {}
+    for view in further_clients(site):
+        with session.seen_as(view):
+            mark = _client_mark(session)
+        if mark is not None:
+            further[view.names.client_token] = mark
+    sync = connection_of(secret).mark
+    return PasswordsInUse(client=_client_mark(session), sync=sync, further=further)
+
+
+def read_pull_password(session: SiteSession) -> SecretStr:
+    """Return the password with which the site's pods pull now.
+
+    Raises:
+        NotOnboardedError: No namespace has a pull secret with it.
+    """
+    site = session.site
+    for namespace in read_target_namespaces(session):
+        secret = session.cluster.find_secret(namespace, site.pull_secrets.name)
+        password = read_password(secret, site.names.client_token) if secret else None
+        if password is not None:
+            return password
+    raise NotOnboardedError(
+        f"No namespace of {site.name} has a pull secret {site.pull_secrets.name} with the "
+        f"credentials of {site.names.client_token}. Onboard the site first."
+    )
+
+
+def _client_mark(session: SiteSession) -> PasswordMark | None:
     name = session.site.pull_secrets.name
     for namespace in read_target_namespaces(session):
         secret = session.cluster.find_secret(namespace, name)

@@ -26,10 +26,13 @@ from prefect.settings import get_current_settings
 
 from fleet.errors import FleetError
 from fleet.sites import Site
+from tasks.prefect_limits import make_limit
 from tasks.run_log import say, warn
 from tasks.waiting import pause
 
 _LEASE = 60.0
+_REPOSSESSION = 45.0
+"""Prefect looks for ended leases every 15 s; a busy one takes longer."""
 _RENEW = 20.0
 _POLL = 1.0
 
@@ -44,7 +47,7 @@ def limit_name(site: Site) -> str:
 
 
 @contextmanager
-def site_to_itself(site: Site, patience: float = _LEASE + 15) -> Iterator[None]:
+def site_to_itself(site: Site, patience: float = _LEASE + _REPOSSESSION) -> Iterator[None]:
     """Keep every other run from writing to the site while the block runs.
 
     Args:
@@ -54,15 +57,69 @@ def site_to_itself(site: Site, patience: float = _LEASE + 15) -> Iterator[None]:
     Raises:
         SiteBusyError: Another run holds the site.
     """
-    name = limit_name(site)
-    deadline = time.monotonic() + patience
+    with _alone(limit_name(site), site, patience):
+        yield
+
+
+@contextmanager
+def scope_map_to_itself(
+    site: Site, *, unless: bool = False, patience: float = _LEASE + _REPOSSESSION
+) -> Iterator[None]:
+    """Keep every other run from writing a site's sync scope map while the block runs.
+
+    Only sites with others below them need it: runs of those extend the scope map of a site that
+    they do not hold. It is held for a few calls, so that siblings do not wait for each other long.
+
+    Args:
+        site: The site whose scope map it is.
+        unless: Nobody else writes it, so there is nothing to hold.
+        patience: Seconds to wait for another run.
+
+    Raises:
+        SiteBusyError: Another run holds it.
+    """
+    if unless:
+        yield
+        return
+    name = limit_name(site).replace("acrfleet-site-", "acrfleet-map-", 1)
+    with _alone(name, site, patience):
+        yield
+
+
+class _Wait:
+    """Waiting for another run, which is said once: hundreds of sites may wait."""
+
+    def __init__(self, site: Site, patience: float) -> None:
+        self._site = site
+        self._deadline = time.monotonic() + patience
+        self._said = False
+
+    def go_on(self) -> None:
+        """Wait a moment, or raise that the site is busy."""
+        site = self._site
+        if time.monotonic() >= self._deadline:
+            raise SiteBusyError(
+                f"another run is at work on {site.name}: wait until it ends, or cancel it in the "
+                "Prefect UI, and start this one again. If you are sure that none is alive (run and "
+                "server were killed together), free the site with "
+                f"`prefect gcl update {limit_name(site)} --active-slots 0`."
+            )
+        if not self._said:
+            say(f"waiting: another run is at work on {site.name}")
+        self._said = True
+        pause(_POLL)
+
+
+@contextmanager
+def _alone(name: str, site: Site, patience: float) -> Iterator[None]:
+    wait = _Wait(site, patience)
     with (
         get_client(sync_client=True) as client,
-        _locked_file(name, site, deadline) as file,
+        _locked_file(name, wait) as file,
     ):
-        client.upsert_global_concurrency_limit_by_name(name, 1)
+        make_limit(client, name, 1)
         _give_back_forgotten_slot(client, name, file)
-        lease = _take_slot(client, name, site, deadline)
+        lease = _take_slot(client, name, wait)
         _write(file, str(lease))
         try:
             with _renewing(client, lease):
@@ -73,7 +130,7 @@ def site_to_itself(site: Site, patience: float = _LEASE + 15) -> Iterator[None]:
 
 
 @contextmanager
-def _locked_file(name: str, site: Site, deadline: float) -> Iterator[IO[str]]:
+def _locked_file(name: str, wait: _Wait) -> Iterator[IO[str]]:
     folder = Path(get_current_settings().home) / "acrfleet-locks"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / name).open("a+") as file:
@@ -82,20 +139,8 @@ def _locked_file(name: str, site: Site, deadline: float) -> Iterator[IO[str]]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                _go_on_waiting(site, deadline)
+                wait.go_on()
         yield file
-
-
-def _go_on_waiting(site: Site, deadline: float) -> None:
-    if time.monotonic() >= deadline:
-        raise SiteBusyError(
-            f"another run is at work on {site.name}: wait until it ends, or cancel it in the "
-            "Prefect UI, and start this one again. If you are sure that none is alive (run and "
-            "server were killed together), free the site with "
-            f"`prefect gcl update {limit_name(site)} --active-slots 0`."
-        )
-    say(f"waiting: another run is at work on {site.name}")
-    pause(_POLL)
 
 
 def _give_back_forgotten_slot(client: SyncPrefectClient, name: str, file: IO[str]) -> None:
@@ -113,14 +158,14 @@ def _give_back_forgotten_slot(client: SyncPrefectClient, name: str, file: IO[str
     _write(file, "")
 
 
-def _take_slot(client: SyncPrefectClient, name: str, site: Site, deadline: float) -> UUID:
+def _take_slot(client: SyncPrefectClient, name: str, wait: _Wait) -> UUID:
     while True:
         try:
             answer = client.increment_concurrency_slots_with_lease([name], 1, "concurrency", _LEASE)
         except PrefectHTTPStatusError as error:
             if error.response.status_code != httpx.codes.LOCKED:
                 raise
-            _go_on_waiting(site, deadline)
+            wait.go_on()
         else:
             return UUID(answer.json()["lease_id"])
 

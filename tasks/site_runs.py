@@ -5,8 +5,8 @@ steps as nested task runs; docs/decisions/0007-one-task-per-site.md says why it 
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,14 +15,18 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.settings import get_current_settings
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
-from fleet.errors import FleetError, WaitingError
+from fleet.adoption import Finding
+from fleet.errors import FleetError
+from fleet.failures import result_of_error
 from fleet.outcomes import Outcome
-from fleet.records import SiteRecord, blank_record
+from fleet.records import SiteRecord, blank_record, site_digest
 from fleet.results import FleetReport, SiteResult, Status
+from fleet.site_plan import SitePlan
 from fleet.sites import Site
-from tasks.progress import tell, tell_report, working_on
+from tasks.events import emit_result
+from tasks.progress import tell, tell_report, tell_result, working_on
 from tasks.records import keep_record, latest_record
 from tasks.reporting import publish_site
 from tasks.run_log import note, warn
@@ -31,12 +35,19 @@ from tasks.waiting import StoppedError, stop_waiting
 
 @dataclass
 class SiteRun:
-    """One site on its way: what is known of it and what was done to it so far, even if it fails."""
+    """One site on its way: what is known of it and what was done to it so far, even if it fails.
+
+    `keeps_record` off: the run only looks, beside other runs, and leaves the record alone.
+    """
 
     site: Site
     record: SiteRecord
     outcomes: list[Outcome] = field(default_factory=list)
+    findings: tuple[Finding, ...] = ()
+    advice: tuple[str, ...] = ()
+    plan: SitePlan | None = None
     message: str = ""
+    keeps_record: bool = True
 
     def did(self, outcomes: Iterable[Outcome]) -> None:
         """Note what a step did."""
@@ -47,7 +58,13 @@ Work = Callable[[SiteRun], None]
 
 
 def run_sites(
-    verb: str, fleet: str, sites: Sequence[Site], work: Work, at_once: int
+    verb: str,
+    fleet: str,
+    sites: Sequence[Site],
+    work: Work,
+    at_once: int,
+    before: Mapping[str, frozenset[str]] | None = None,
+    tags: Sequence[str] = (),
 ) -> FleetReport:
     """Run `work` on every site, `at_once` at a time, and report on all of them.
 
@@ -57,6 +74,10 @@ def run_sites(
         sites: The sites to work on.
         work: Does it and notes what it did; may raise, which makes that one site failed or waiting.
         at_once: How many sites are worked on at the same time.
+        before: For each site the names of those that have to end first, however they end; a site
+            that needed one of them to succeed finds out by itself; those that are not among
+            `sites` count as ended. None: no order.
+        tags: More tags for the sites' task runs.
 
     Returns:
         One result per site. Ctrl-C and SIGTERM end the waiting, let steps in progress finish,
@@ -65,16 +86,36 @@ def run_sites(
     results: dict[str, SiteResult] = {}
     pool = ThreadPoolExecutor(at_once, thread_name_prefix=verb)
     try:
-        futures = [
-            pool.submit(copy_context().run, _run_one, verb, site, work, results) for site in sites
-        ]
-        wait(futures)
+        _run_in_order(
+            sites,
+            before or {},
+            lambda site: pool.submit(
+                copy_context().run, _run_one, _Job(verb, site, work, results, tags)
+            ),
+        )
     except BaseException:
         _stop(pool)
         tell_report(_report(verb, fleet, sites, results))
         raise
     pool.shutdown()
     return _report(verb, fleet, sites, results)
+
+
+def _run_in_order(
+    sites: Sequence[Site],
+    before: Mapping[str, frozenset[str]],
+    start: Callable[[Site], Future[None]],
+) -> None:
+    """Start each site as soon as those before it have ended, and wait for all."""
+    names = {site.name for site in sites}
+    left, ended = list(sites), set[str]()
+    running: dict[Future[None], str] = {}
+    while left or running:
+        ready = [site for site in left if before.get(site.name, frozenset()) & names <= ended]
+        left = [site for site in left if site not in ready]
+        running |= {start(site): site.name for site in ready}
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            ended.add(running.pop(future))
 
 
 def sites_at_once(wanted: int | None) -> int:
@@ -114,22 +155,32 @@ class _Job:
     It would walk through the dict of results while other threads add to it.
     """
 
-    def __init__(self, verb: str, site: Site, work: Work, results: dict[str, SiteResult]) -> None:
+    def __init__(
+        self,
+        verb: str,
+        site: Site,
+        work: Work,
+        results: dict[str, SiteResult],
+        tags: Sequence[str],
+    ) -> None:
         self.verb, self.site, self.work, self.results = verb, site, work, results
+        self.tags = [f"site:{site.name}", f"registry:{site.registry}", f"verb:{verb}"]
+        self.tags += [*tags, *site.tags]
 
 
-def _run_one(verb: str, site: Site, work: Work, results: dict[str, SiteResult]) -> None:
-    run = _site_task.with_options(
-        task_run_name=f"{verb} {site.name}",
-        tags=[f"site:{site.name}", f"registry:{site.registry}", f"verb:{verb}", *site.tags],
-    )
+def _run_one(job: _Job) -> None:
+    verb, site, results = job.verb, job.site, job.results
+    run = _site_task.with_options(task_run_name=f"{verb} {site.name}", tags=job.tags)
     try:
         with working_on(site.name):
-            state = run(_Job(verb, site, work, results), return_state=True)
+            state = run(job, return_state=True)
             if site.name not in results:
                 state.result()
     except Exception as error:  # noqa: BLE001 - Prefect's own trouble must not end the fleet
-        results.setdefault(site.name, _failed(verb, site, error))
+        if site.name not in results:
+            results[site.name] = _failed(verb, site, error)
+            emit_result(site, results[site.name])
+            tell_result(results[site.name])
 
 
 @task(name="site", cache_policy=NO_CACHE, persist_result=False)
@@ -146,9 +197,18 @@ def _site_task(job: _Job) -> State[None]:
     except StoppedError:
         result = SiteResult(site=site.name, verb=verb, status=Status.STOPPED, message="stopped")
     seconds = time.monotonic() - started
-    result = result.model_copy(update={"seconds": seconds, "outcomes": tuple(run.outcomes)})
+    known = {
+        "outcomes": tuple(run.outcomes),
+        "findings": run.findings,
+        "advice": run.advice,
+        "plan": run.plan,
+    }
+    result = result.model_copy(update={"seconds": seconds, **known})
     job.results[site.name] = result
-    _publish(site, run.record.after(result, now), result)
+    emit_result(site, result)
+    if run.keeps_record:
+        _publish(site, run.record.after(result, now, site_digest(site)), result)
+    tell_result(result)
     return _state(result)
 
 
@@ -166,19 +226,15 @@ def _state(result: SiteResult) -> State[None]:
     if result.status is Status.DONE:
         return Completed(message=result.message)
     if result.status is Status.WAITING:
-        return Completed(name="Waiting", message=result.message)
+        return Cancelled(name="Waiting", message=result.message)
     return Failed(message=result.message)
 
 
 def _failed(verb: str, site: Site, error: Exception) -> SiteResult:
-    status = Status.WAITING if isinstance(error, WaitingError) else Status.FAILED
-    known = isinstance(error, FleetError)
-    message = str(error) if known else f"unexpected {type(error).__name__}; the run's log has more"
-    if not known:
-        warn(f"{site.name}: {message}: {_place(error)}")
-    return SiteResult(
-        site=site.name, verb=verb, status=status, message=message, error=type(error).__name__
-    )
+    result = result_of_error(verb, site, error)
+    if not isinstance(error, FleetError):
+        warn(f"{site.name}: {result.message}: {_place(error)}")
+    return result
 
 
 def _place(error: BaseException) -> str:

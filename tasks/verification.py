@@ -12,19 +12,17 @@ from pydantic import SecretStr
 from clients.site_registry import SiteRegistry
 from fleet.azure_objects import ConnectedRegistryState
 from fleet.cluster_objects import NodeState
-from fleet.errors import (
-    FleetError,
+from fleet.errors import FleetError, WaitingForSiteError
+from fleet.host_errors import PortClosedError
+from fleet.outcomes import SiteEndpoint
+from fleet.pull_errors import (
     NodePullFailedError,
-    NotOnboardedError,
-    PortClosedError,
     SiteImageDiffersError,
     SiteImageMissingError,
     SitePortClosedError,
     SiteTokenRefusedError,
-    WaitingForSiteError,
 )
-from fleet.outcomes import SiteEndpoint
-from fleet.pull_secrets import read_password
+from fleet.site_certificates import find_end_warning
 from fleet.verification import (
     Evidence,
     NodeEvidence,
@@ -35,9 +33,9 @@ from fleet.verification import (
 )
 from tasks.azure_limits import azure_slot
 from tasks.policy import WAIT
-from tasks.pull_secrets import read_target_namespaces
-from tasks.run_log import say
+from tasks.run_log import say, warn
 from tasks.sessions import SiteSession
+from tasks.site_facts import read_pull_password
 from tasks.waiting import wait_for
 
 
@@ -62,8 +60,9 @@ def verify_pulls(
 
     Raises:
         WaitingForSiteError: The image is not synchronised yet.
-        SitePortClosedError, SiteRegistrySilentError, SiteTokenRefusedError, SiteImageMissingError,
-        SiteImageDiffersError, NodePullFailedError: The rung that does not hold.
+        SitePortClosedError, SiteCertificateError, SiteSchemeError, SiteRegistrySilentError,
+        SiteTokenRefusedError, SiteImageMissingError, SiteImageDiffersError, NodePullFailedError:
+        The rung that does not hold.
     """
     ladder = _Ladder(session, endpoint, login_server, probe)
     ladder.reach_port()
@@ -99,8 +98,9 @@ class _Ladder:
 
     def check_registry(self, patience: timedelta) -> None:
         """Rungs 2 to 5: it answers, logs in the pull secret's user and has Azure's digest."""
-        user, password = self.session.site.names.client_token, self._password()
+        user, password = self.session.site.names.client_token, read_pull_password(self.session)
         with self.session.open_registry(self.endpoint) as registry:
+            self._check_certificate(registry)
             with self._rung(RungName.REGISTRY, None, self.endpoint.url):
                 challenge = registry.read_challenge()
             with self._rung(RungName.TOKEN, None, user):
@@ -114,6 +114,17 @@ class _Ladder:
                     )
             self._find_image(registry, token, patience)
 
+    def _check_certificate(self, registry: SiteRegistry) -> None:
+        """At an https site before rung 2: the CA vouches for it, it names the address, is valid."""
+        if self.endpoint.scheme != "https":
+            return
+        with self._rung(RungName.CERTIFICATE, None, self.endpoint.host):
+            shown = registry.read_certificate()
+        ending = find_end_warning(shown, datetime.now(UTC)) if shown else ""
+        if ending:
+            site = self.session.site.name
+            warn(f"the certificate of the registry of {site} {ending}; issue it again before")
+
     def pull_on_nodes(self) -> None:
         """Rungs 6 and 7: containerd on every node pulls it, by the address and by the name.
 
@@ -123,13 +134,13 @@ class _Ladder:
             RungName.PULL_SITE: self.probe.under(self.endpoint.host),
             RungName.PULL_MIRROR: self.probe.under(self.login_server),
         }
-        user, password = self.session.site.names.client_token, self._password()
+        user, password = self.session.site.names.client_token, read_pull_password(self.session)
         for name, node in self.session.nodes.items():
-            for rung, image in names.items():
-                with self._rung(rung, name, image):
-                    pulled = node.pull_image(image, user, password)
-                    if not pulled.ok:
-                        raise self._pull_failed(name, image, pulled.words)
+            pulls = node.pull_images(tuple(names.values()), user, password)
+            for (rung, image), pulled in zip(names.items(), pulls, strict=False):
+                if not pulled.ok:
+                    raise self._pull_failed(name, image, pulled.words)
+                self._hold(Rung(name=rung, node=name, seen=image, seconds=pulled.seconds))
 
     def evidence(self) -> Evidence:
         """Return what was proven."""
@@ -153,21 +164,11 @@ class _Ladder:
     def _rung(self, name: RungName, node: str | None, seen: str) -> Iterator[None]:
         started = time.monotonic()
         yield
-        rung = Rung(name=name, node=node, seen=seen, seconds=time.monotonic() - started)
+        self._hold(Rung(name=name, node=node, seen=seen, seconds=time.monotonic() - started))
+
+    def _hold(self, rung: Rung) -> None:
         self.rungs.append(rung)
         say(str(rung))
-
-    def _password(self) -> SecretStr:
-        site = self.session.site
-        for namespace in read_target_namespaces(self.session):
-            secret = self.session.cluster.find_secret(namespace, site.pull_secrets.name)
-            password = read_password(secret, site.names.client_token) if secret else None
-            if password is not None:
-                return password
-        raise NotOnboardedError(
-            f"No namespace of {site.name} has a pull secret {site.pull_secrets.name} with the "
-            f"credentials of {site.names.client_token}. Onboard the site first."
-        )
 
     def _find_image(self, registry: SiteRegistry, token: SecretStr, patience: timedelta) -> None:
         image, started = f"{self.probe.repository}:{self.probe.tag}", datetime.now(UTC)

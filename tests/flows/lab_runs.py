@@ -1,7 +1,9 @@
 """Run the product's flows against a lab in this process, and look at what they left behind."""
 
+import shutil
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +27,45 @@ def running_lab(
     folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
 ) -> Iterator[LabThread]:
     """Run a lab and set the environment that its env.sh would set."""
+    _forget_records()
+    _free_slots()
     with LabThread(folder=folder, **options) as lab:
         for variable, key in VARIABLES.items():
             monkeypatch.setenv(variable, lab.info["azure"][key])
         yield lab
 
 
-def onboard(lab: LabThread, *sites: str) -> FleetReport:
+def _forget_records() -> None:
+    """Drop what tests of other labs left behind: all labs are the same fleet to the records."""
+    from prefect.settings import get_current_settings
+
+    shutil.rmtree(get_current_settings().results.local_storage_path / "sites", ignore_errors=True)
+
+
+def _free_slots() -> None:
+    """Free the slots of runs that tests killed: the server of Prefect's harness never does.
+
+    It runs none of the services that free them elsewhere after a minute, and all labs have the same
+    registries, so that the tests of a dozen kills leave no slot to those that come after them.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+    from prefect.settings import get_current_settings
+
+    if get_current_settings().api.url is None:
+        return
+    with get_client(sync_client=True) as client:
+        for limit in client.read_global_concurrency_limits(limit=200):
+            if limit.active_slots:
+                nothing = GlobalConcurrencyLimitUpdate(active_slots=0)
+                client.update_global_concurrency_limit(limit.name, nothing)
+
+
+def onboard(lab: LabThread, *sites: str, **more: Any) -> FleetReport:
     """Run `onboard_fleet` on the lab's fleet file and return its report."""
     from flows.onboard import onboard_fleet
 
-    return run(onboard_fleet, lab, sites)
+    return run(onboard_fleet, lab, sites, **more)
 
 
 def verify(lab: LabThread, *sites: str) -> FleetReport:
@@ -45,12 +75,13 @@ def verify(lab: LabThread, *sites: str) -> FleetReport:
     return run(verify_fleet, lab, sites)
 
 
-def run(flow: Any, lab: LabThread, sites: Sequence[str]) -> FleetReport:
+def run(flow: Any, lab: LabThread, sites: Sequence[str], **more: Any) -> FleetReport:
     """Run a fleet flow and return its report, whatever state it ends in."""
     from tasks.progress import collecting_reports
 
     with collecting_reports() as reports:
-        state = flow(str(lab.folder / "fleet.yaml"), sites=list(sites), return_state=True)
+        path = str(lab.folder / "fleet.yaml")
+        state = flow(path, sites=list(sites), return_state=True, **more)
     if not reports:
         state.result()
     return reports[0]
@@ -94,18 +125,52 @@ def read_secret(
     lab: LabThread, site: str, name: str = "acrfleet-pull", namespace: str = "default"
 ) -> dict[str, str]:
     """Return a Secret's data at a site, still in base64."""
-    with _core_api(lab, site) as core:
+    with core_api(lab, site) as core:
         return dict(core.read_namespaced_secret(name, namespace).data)
 
 
 def write_secret(lab: LabThread, site: str, data: dict[str, str]) -> None:
     """Overwrite the data of a site's pull secret by hand, as somebody in a hurry would."""
-    with _core_api(lab, site) as core:
+    with core_api(lab, site) as core:
         core.patch_namespaced_secret("acrfleet-pull", "default", {"data": data})
 
 
+def forget_mark(lab: LabThread, site: str) -> None:
+    """Take the note off a site's pull secret that says which password it holds."""
+    with core_api(lab, site) as core:
+        change = {"metadata": {"annotations": {"acrfleet/slot": None}}}
+        core.patch_namespaced_secret("acrfleet-pull", "default", change)
+
+
+def write_certificate_secret(
+    lab: LabThread, site: str, name: str, pair: tuple[bytes, bytes], ca: bytes | None = None
+) -> None:
+    """Put a certificate and its key into the chart's namespace, with a CA as cert-manager does."""
+    from kubernetes.client import ApiException
+
+    namespace, files = "connected-registry", {"tls.crt": pair[0], "tls.key": pair[1]}
+    files |= {"ca.crt": ca} if ca else {}
+    data = {key: b64encode(value).decode() for key, value in files.items()}
+    body = {"metadata": {"name": name}, "type": "kubernetes.io/tls", "data": data}
+    with core_api(lab, site) as core:
+        with suppress(ApiException):
+            core.create_namespace({"metadata": {"name": namespace}})
+        try:
+            core.create_namespaced_secret(namespace, body)
+        except ApiException:
+            core.patch_namespaced_secret(name, namespace, body)
+
+
+def delete_registry_pods(lab: LabThread, site: str) -> None:
+    """Have a site's registry start anew."""
+    namespace, selector = "connected-registry", "app.kubernetes.io/name=connected-registry"
+    with core_api(lab, site) as core:
+        for pod in core.list_namespaced_pod(namespace, label_selector=selector).items:
+            core.delete_namespaced_pod(pod.metadata.name, namespace)
+
+
 @contextmanager
-def _core_api(lab: LabThread, site: str) -> Iterator[Any]:
+def core_api(lab: LabThread, site: str) -> Iterator[Any]:
     from kubernetes import client, config
 
     path = next(entry["kubeconfig"] for entry in lab.info["sites"] if entry["name"] == site)

@@ -36,6 +36,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabThread]:
         yield lab
 
 
+@pytest.mark.slow
 def test_a_site_that_is_down_does_not_keep_two_others_from_being_onboarded(lab: LabThread) -> None:
     lab.call(lab.world.set_offline, "oslo", True)
     report = onboard(lab)
@@ -78,13 +79,14 @@ def test_a_broken_registries_file_is_named_with_its_line_and_left_alone(lab: Lab
     assert writes(lab) == []
 
 
+@pytest.mark.slow
 def test_k3s_that_does_not_come_back_gets_its_old_file_and_runs_again(lab: LabThread) -> None:
     node = lab.info["sites"][0]["nodes"][0]["name"]
     path = host_file(lab, node, REGISTRIES)
     path.write_text('# ours\nmirrors:\n  "quay.io":\n    endpoint: ["http://quay.example:5000"]\n')
     before = path.read_bytes()
     lab.faults.add(part="hosts", kind="k3s-broken", site="oslo", match="k3s start*10.43.*")
-    change_fleet(lab, patience={"node_ready": "15s"})
+    change_fleet(lab, patience={"node_ready": "15s"}, host={"restart": "always"})
     report = onboard(lab, "oslo")
     oslo = result_of(report, "oslo")
     assert oslo.error == "RestartFailedError", oslo.message

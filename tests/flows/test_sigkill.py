@@ -9,7 +9,7 @@ import yaml
 from fleet.results import Status
 from lab.thread import LabThread
 from tests.flows.lab_runs import host_file, onboard, result_of, running_lab, writes
-from tests.flows.processes import environment, kill_when, start, writes_reach
+from tests.flows.processes import WarmCli, environment, kill_when, writes_reach
 
 pytestmark = [
     pytest.mark.flow,
@@ -29,9 +29,9 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabThread]:
         yield lab
 
 
-def kill_after(lab: LabThread, count: int) -> bool:
+def kill_after(cli: WarmCli, lab: LabThread, count: int) -> bool:
     """Onboard until `count` writes were made, then kill; False when it got to the end before."""
-    process = start(["onboard", str(lab.folder / "fleet.yaml")], environment(lab))
+    process = cli.start(["onboard", str(lab.folder / "fleet.yaml")], environment(lab))
     code, output = kill_when(process, writes_reach(lab, count))
     assert code in (None, 0), f"after {count - 1} writes: {output.decode()}"
     return code is None
@@ -50,8 +50,10 @@ def assert_onboarded_and_at_rest(lab: LabThread) -> None:
 
 
 @pytest.mark.timeout(150)
-def test_a_run_that_is_killed_while_it_writes_is_taken_up_by_the_next(lab: LabThread) -> None:
-    assert kill_after(lab, 9)
+def test_a_run_that_is_killed_while_it_writes_is_taken_up_by_the_next(
+    lab: LabThread, warm_cli: WarmCli
+) -> None:
+    assert kill_after(warm_cli, lab, 9)
     assert_onboarded_and_at_rest(lab)
     generated = [line for line in writes(lab) if "generateCredentials" in line]
     assert len(generated) <= 3
@@ -59,14 +61,14 @@ def test_a_run_that_is_killed_while_it_writes_is_taken_up_by_the_next(lab: LabTh
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_killed_again_and_again_it_still_gets_there(lab: LabThread) -> None:
+def test_killed_again_and_again_it_still_gets_there(lab: LabThread, warm_cli: WarmCli) -> None:
     """Each run is killed one, two or three writes further on than the one before.
 
     Not always one: a password is generated and then stored, two writes that belong together, and a
     run that is always killed between them can only generate it anew.
     """
     kills = 0
-    while kill_after(lab, len(writes(lab)) + 1 + kills % 3):
+    while kill_after(warm_cli, lab, len(writes(lab)) + 1 + kills % 3):
         kills += 1
         assert kills < 40
     assert kills >= 8

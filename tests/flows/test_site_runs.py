@@ -14,8 +14,9 @@ from fleet.errors import FleetError, WaitingError
 from fleet.outcomes import Action, Outcome
 from fleet.results import FleetReport, Status
 from tasks.progress import Step, observing
+from tasks.progress_bar import showing_progress
 from tasks.records import read_record
-from tasks.reporting import end_of_run, publish_fleet, showing_progress
+from tasks.reporting import end_of_run, publish_fleet
 from tasks.site_runs import SiteRun, run_sites
 from tests.builders import a_record, a_site
 
@@ -47,7 +48,11 @@ def waits(_run: SiteRun) -> NoReturn:
     raise WaitingError("it has not synced since noon")
 
 
-def run(work_by_site: dict[str, object], at_once: int = 4) -> tuple[FleetReport, object]:
+def run(
+    work_by_site: dict[str, object],
+    at_once: int = 4,
+    before: dict[str, frozenset[str]] | None = None,
+) -> tuple[FleetReport, object]:
     reports: list[FleetReport] = []
 
     @flow(name="test")
@@ -55,9 +60,14 @@ def run(work_by_site: dict[str, object], at_once: int = 4) -> tuple[FleetReport,
         sites = [a_site(name) for name in work_by_site]
         with showing_progress("northsea", "onboard", len(sites)):
             report = run_sites(
-                "onboard", "northsea", sites, lambda r: work_by_site[r.site.name](r), at_once
+                "onboard",
+                "northsea",
+                sites,
+                lambda r: work_by_site[r.site.name](r),
+                at_once,
+                before,
             )
-        publish_fleet(report)
+        publish_fleet(report, work_by_site)
         reports.append(report)
         return end_of_run(report)
 
@@ -73,14 +83,43 @@ def test_one_broken_site_does_not_hide_or_stop_the_others() -> None:
         ("rotterdam", Status.DONE),
     ]
     assert state.is_failed()
-    assert "bergen: the host does not answer" in state.message
+    assert "1 site failed: FleetError: bergen\n  the host does not answer" in state.message
 
 
 def test_a_waiting_site_is_neither_done_nor_broken() -> None:
     report, state = run({"oslo": works, "bergen": waits})
     assert [r.site for r in report.having(Status.WAITING)] == ["bergen"]
-    assert state.is_completed()
-    assert state.name == "Waiting"
+    assert (state.name, state.type.value) == ("Waiting", "CANCELLED"), "grey in the UI"
+
+
+def test_a_site_starts_when_those_before_it_have_ended_however_they_ended() -> None:
+    order: list[str] = []
+
+    def noted(run: SiteRun) -> None:
+        order.append(run.site.name)
+        if run.site.name == "hub":
+            breaks(run)
+
+    before = {"ferry": frozenset({"oslo", "hub"}), "oslo": frozenset({"hub"}), "hub": frozenset()}
+    report, _ = run(dict.fromkeys(("ferry", "oslo", "alone", "hub"), noted), 1, before)
+    assert [name for name in order if name != "alone"] == ["hub", "oslo", "ferry"]
+    assert {r.site: r.status for r in report.results} == {
+        "hub": Status.FAILED,
+        "oslo": Status.DONE,
+        "ferry": Status.DONE,
+        "alone": Status.DONE,
+    }
+
+
+def test_sites_without_an_order_do_not_wait_for_those_with_one() -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def meets(_run: SiteRun) -> None:
+        both.wait()
+
+    before = {"oslo": frozenset({"hub"})}
+    report, _ = run({"oslo": works, "hub": meets, "alone": meets}, 2, before)
+    assert [r.status for r in report.results] == [Status.DONE] * 3
 
 
 def test_an_unexpected_error_is_reported_by_type_and_never_by_its_text() -> None:

@@ -6,14 +6,10 @@ from typing import Any
 
 import pytest
 
+from fleet.azure_errors import AzureBusyError, ImmutableSettingError, TokenDisabledError
 from fleet.azure_objects import last_segment
 from fleet.connected_registries import wanted_settings
-from fleet.errors import (
-    AzureBusyError,
-    ImmutableSettingError,
-    NotOursError,
-    TokenDisabledError,
-)
+from fleet.errors import NotOursError
 from fleet.outcomes import Action, Outcome
 from fleet.sites import ConnectedRegistry, Mode, Site
 from tasks.access import grant_client_access, grant_sync_access

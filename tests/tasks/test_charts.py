@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from fleet.errors import (
+from fleet.cluster_errors import (
     ChartFailedError,
     ClusterNotSuitableError,
-    NotOursError,
     SiteAlreadyActivatedError,
     SyncPasswordRefusedError,
-    WaitingForSiteError,
 )
+from fleet.errors import NotOursError, WaitingForSiteError
 from fleet.outcomes import Action, Outcome
 from fleet.sites import Service, Storage
 from tasks.charts import (

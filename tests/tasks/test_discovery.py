@@ -7,8 +7,8 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
+from fleet.azure_errors import NoProbeImageError, RegistryNotReadyError
 from fleet.azure_objects import RegistryFacts
-from fleet.errors import NoProbeImageError, RegistryNotReadyError
 from fleet.outcomes import Action, Outcome
 from fleet.repositories import select_repositories
 from fleet.verification import ProbeImage
@@ -18,6 +18,7 @@ from tasks.discovery import (
     check_registry,
     choose_probe_image,
     list_repositories,
+    look_at_registry,
     prepare_registry,
     read_probe_image,
 )
@@ -76,6 +77,13 @@ def test_a_missing_data_endpoint_is_turned_on_where_the_file_allows_it_and_only_
     assert prepare_registry(session).data_endpoint
     assert prepare_registry(session).data_endpoint
     assert len(azure.writes()) == 1
+
+
+def test_a_look_at_a_registry_leaves_off_what_a_run_would_turn_on(azure: AzureThread) -> None:
+    registry = azure.add_registry(data_endpoint=False)
+    session = azure.session(registry.model_copy(update={"enable_data_endpoint": True}))
+    assert not look_at_registry.fn(session).data_endpoint
+    assert not session.access.read_registry().data_endpoint
 
 
 def test_a_registry_with_roles_per_repository_is_noticed_and_explained(

@@ -7,14 +7,9 @@ from typing import Any
 
 import pytest
 
-from fleet.errors import (
-    NotOursError,
-    PasswordSlotsTakenError,
-    PullTargetMissingError,
-    TemporaryError,
-    WaitingForSiteError,
-)
+from fleet.errors import NotOursError, TemporaryError, WaitingForSiteError
 from fleet.outcomes import Action, SiteEndpoint
+from fleet.pull_errors import PasswordSlotsTakenError, PullTargetMissingError
 from fleet.sites import PullSecrets
 from tasks.pull_secrets import deliver_pull_secrets
 from tasks.sessions import SiteSession

@@ -6,9 +6,12 @@ import sys
 import threading
 from pathlib import Path
 
+import httpx
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.settings import get_current_settings
 
+from tasks.prefect_limits import make_limit
 from tasks.site_locks import SiteBusyError, site_to_itself
 from tests.builders import a_site
 
@@ -38,8 +41,27 @@ def test_a_run_that_fails_leaves_the_site_free() -> None:
         pass
 
 
+def test_runs_that_make_the_same_limit_at_once_have_both_made_it() -> None:
+    """One looks before, and creates after, the other has created it."""
+    name = "acrfleet-made-twice"
+    with get_client(sync_client=True) as client:
+
+        def create_before(request: httpx.Request) -> None:
+            if request.method == "POST" and not made:
+                made.append(name)
+                with get_client(sync_client=True) as other:
+                    make_limit(other, name, 3)
+
+        made: list[str] = []
+        client._client.event_hooks["request"].append(create_before)
+        make_limit(client, name, 2)
+        assert made
+        assert client.read_global_concurrency_limit_by_name(name).limit == 2
+
+
 HOLD = """
 import sys, time
+from tasks.prefect_limits import make_limit
 from tasks.site_locks import site_to_itself
 from tests.builders import a_site
 with site_to_itself(a_site(sys.argv[1])):

@@ -6,16 +6,15 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from fleet.errors import (
+from fleet.errors import NotOnboardedError, WaitingForSiteError
+from fleet.outcomes import SiteEndpoint
+from fleet.passwords import PasswordMark
+from fleet.pull_errors import (
     NodePullFailedError,
-    NotOnboardedError,
     SiteImageMissingError,
     SitePortClosedError,
     SiteTokenRefusedError,
-    WaitingForSiteError,
 )
-from fleet.outcomes import SiteEndpoint
-from fleet.passwords import PasswordMark
 from fleet.pull_secrets import docker_config, pull_secret_body
 from fleet.verification import RungName
 from tasks.pull_secrets import deliver_pull_secrets

@@ -1,0 +1,81 @@
+"""Reconcile: find out where sites differ from the fleet file, and mend what it allows to mend."""
+
+from contextlib import nullcontext
+from functools import partial
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from fleet.drift import find_drift, headline, is_new
+from fleet.plan_errors import PlanBlockedError
+from flows.onboard import onboard_open_site
+from flows.running import run_fleet
+from tasks.drift import list_nodes, read_ending_passwords
+from tasks.fleet_files import read_fleet
+from tasks.planning import plan_site
+from tasks.sessions import open_site
+from tasks.site_locks import site_to_itself
+from tasks.site_runs import SiteRun
+from tasks.upstreams import Upstream
+
+
+@flow(name="reconcile fleet", flow_run_name="reconcile sites of {fleet_file}", persist_result=False)
+def reconcile_fleet(
+    fleet_file: str,
+    sites: list[str] | None = None,
+    tags: list[str] | None = None,
+    labels: list[str] | None = None,
+    mend: bool = True,
+    ignore_windows: bool = False,
+) -> State[None]:
+    """Report where sites have drifted from the fleet file, and mend what their `reconcile` allows.
+
+    Args:
+        fleet_file: Path of the fleet file.
+        sites: Names or globs of sites; none: all.
+        tags: Only sites that carry one of these tags; none: all.
+        labels: Only sites with these labels, each KEY=VALUE; none: all.
+        mend: Off: only report, whatever the fleet file allows.
+        ignore_windows: Restart what is due outside of maintenance windows too, in this run.
+    """
+    # Where nothing may be mended, no site's failure is a reason to leave others unreported.
+    mends = mend and any(one.reconcile.mend for one in read_fleet(fleet_file).sites)
+    return run_fleet(
+        "reconcile",
+        partial(reconcile, mend=mend),
+        fleet_file,
+        sites,
+        tags,
+        labels,
+        read_only=True,
+        in_shards=True,
+        in_waves=mends,
+        ignore_windows=ignore_windows,
+    )
+
+
+def reconcile(run: SiteRun, upstream: Upstream, *, mend: bool) -> None:
+    """Compare one site with the fleet file; mend what may be mended, and prove a pull after it.
+
+    Raises:
+        PlanBlockedError: Something is in the way that a person has to look at.
+    """
+    site = run.site
+    mend = mend and bool(site.reconcile.mend)
+    with (
+        site_to_itself(site) if mend else nullcontext(),
+        open_site(site, upstream.cloud) as session,
+    ):
+        plan = plan_site(session, upstream, run.record.endpoint)
+        if is_new(plan.changes) and run.record.onboarded_at is None:
+            run.message = "not onboarded yet"
+            return
+        if plan.obstacles:
+            raise PlanBlockedError(site.name, plan.obstacles)
+        ending = read_ending_passwords(upstream.cloud, site, run.record)
+        drift = find_drift(site, plan, list_nodes(session), ending, mend=mend)
+        if drift.mended:
+            onboard_open_site(run, upstream, session, drift.mended)
+        mended = [one for one in run.outcomes if one.is_change]
+        run.did(drift.left)
+    run.message = headline(mended, drift.left)

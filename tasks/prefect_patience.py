@@ -1,0 +1,58 @@
+"""Calls to the Prefect server that outlast a time in which it is away."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import PrefectHTTPStatusError
+
+from fleet.dispatch_errors import DispatchTroubleError
+from tasks.run_log import warn
+from tasks.waiting import pause
+
+T = TypeVar("T")
+_PATIENCE = 1800.0
+_REST = 5.0
+_REQUEST_SECONDS = 60.0
+
+
+def patiently(
+    call: Callable[[SyncPrefectClient], T], *, patience: float = _PATIENCE, rest: float = _REST
+) -> T:
+    """Make a call, again and again while the server is away: 429, 5xx, a broken connection.
+
+    The client itself tries again a few times before this does, each time with a longer pause.
+
+    Args:
+        call: What is asked; it may be asked several times.
+        patience: Seconds for which to go on.
+        rest: Seconds between two tries.
+
+    Raises:
+        DispatchTroubleError: The server stayed away for longer.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            with get_client({"timeout": _REQUEST_SECONDS}, sync_client=True) as client:
+                return call(client)
+        except (httpx.TransportError, PrefectHTTPStatusError) as error:
+            if not _is_away(error):
+                raise
+            if time.monotonic() > deadline:
+                raise DispatchTroubleError(
+                    f"the Prefect server has not answered for {patience / 60:.0f} minutes "
+                    f"({type(error).__name__}); shards go on, and the same command takes them up"
+                ) from error
+            warn(f"the Prefect server does not answer ({type(error).__name__}); trying again")
+        pause(rest)
+
+
+def _is_away(error: Exception) -> bool:
+    """Return whether the server may be back soon, by the type of what happened."""
+    if isinstance(error, PrefectHTTPStatusError):
+        code = error.response.status_code
+        return code >= httpx.codes.INTERNAL_SERVER_ERROR or code == httpx.codes.TOO_MANY_REQUESTS
+    return isinstance(error, httpx.TransportError)

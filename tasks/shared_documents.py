@@ -1,0 +1,81 @@
+"""Documents that one run writes and another one reads, as they are, in Prefect's result storage."""
+
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, TypeVar
+
+from prefect.filesystems import WritableFileSystem
+from prefect.results import get_default_result_storage
+from pydantic import ValidationError
+
+from fleet.dispatch_errors import ResultStorageError
+from fleet.strict import Strict
+
+Document = TypeVar("Document", bound=Strict)
+
+
+class SharedDocuments:
+    """The storage, opened once: finding it asks the Prefect server."""
+
+    def __init__(self) -> None:
+        """Open the storage that the settings name."""
+        storage = get_default_result_storage()
+        assert isinstance(storage, WritableFileSystem)  # noqa: S101 - a coroutine only in a loop
+        self._storage: Any = storage  # its methods give coroutines, but only inside a loop
+
+    def write(self, key: str, document: Strict) -> None:
+        """Write a document, in place of the one before.
+
+        Raises:
+            ResultStorageError: The storage did not take it.
+        """
+        content = document.model_dump_json().encode()
+        try:
+            _quietly(self._storage.write_path, key, content)
+        except Exception as error:
+            raise _trouble(f"did not take {key}", error) from error
+
+    def read(self, key: str, kind: type[Document]) -> Document | None:
+        """Return a document, or None where there is none, or only half of one.
+
+        Raises:
+            ResultStorageError: The storage did not answer.
+        """
+        try:
+            content: Any = _quietly(self._storage.read_path, key)
+        except Exception as error:
+            if says_missing(error):
+                return None
+            raise _trouble(f"did not give {key}", error) from error
+        try:
+            return kind.model_validate_json(content)
+        except ValidationError:
+            return None
+
+    def __str__(self) -> str:
+        """Say where it is."""
+        place = getattr(self._storage, "basepath", None) or getattr(
+            self._storage, "container_name", ""
+        )
+        return f"{type(self._storage).__name__} {place}".strip()
+
+
+def _quietly(call: Callable[..., Any], *arguments: object) -> Any:
+    """Make a call outside of the run: prefect-azure writes a line for each into the run's log."""
+    return Context().run(call, *arguments)
+
+
+def _trouble(what: str, error: Exception) -> ResultStorageError:
+    """Return one error for those of all storages."""
+    return ResultStorageError(f"the storage for results {what}: {type(error).__name__}")
+
+
+def says_missing(error: BaseException) -> bool:
+    """Return whether a storage means that there is no such document.
+
+    A folder says ValueError, prefect-azure RuntimeError with Azure's ResourceNotFoundError behind.
+    """
+    behind = error.__cause__ or error
+    if type(behind).__name__ == "ResourceNotFoundError" or isinstance(error, FileNotFoundError):
+        return True
+    return isinstance(error, ValueError) and "does not exist" in str(error)

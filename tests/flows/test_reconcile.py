@@ -1,0 +1,130 @@
+"""Sites drift away from the fleet file; reconciling reports it, and mends what it may."""
+
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from fleet.outcomes import Action
+from fleet.results import SiteResult, Status
+from lab.thread import LabThread
+from tests.flows.lab_runs import (
+    change_fleet,
+    core_api,
+    host_file,
+    onboard,
+    run,
+    running_lab,
+    writes,
+)
+
+pytestmark = [
+    pytest.mark.flow,
+    pytest.mark.lab,
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+    pytest.mark.usefixtures("prefect_harness"),
+]
+
+NODE = "oslo-server-1"
+REGISTRIES = "/etc/rancher/k3s/registries.yaml"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabThread]:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=2) as lab,
+    ):
+        yield lab
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _onboarded(lab: LabThread, prefect_harness: None) -> None:
+    assert onboard(lab, "oslo").results[0].status is Status.DONE
+
+
+def reconcile(lab: LabThread, site: str = "oslo") -> SiteResult:
+    from flows.reconcile import reconcile_fleet
+
+    return run(reconcile_fleet, lab, [site]).results[0]
+
+
+def drifted(result: SiteResult) -> set[str]:
+    due = (Action.TO_CHANGE, Action.TO_DELETE)
+    return {f"{one.kind} {one.name}" for one in result.outcomes if one.action in due}
+
+
+def let_it_drift(lab: LabThread) -> None:
+    """Do what people and other programs do at a site and in Azure in the course of a month."""
+    registry = lab.world.azure.registry("acrfleetlab")
+    lab.call(registry.add_image, "vessel/ballast", "1.0.0")
+    mirrors = host_file(lab, NODE, REGISTRIES)
+    content = yaml.safe_load(mirrors.read_text())
+    content["mirrors"].pop(registry.login_server)
+    mirrors.write_text(yaml.safe_dump(content))
+    with core_api(lab, "oslo") as core:
+        core.delete_namespaced_secret("acrfleet-pull", "default")
+        core.create_node({"metadata": {"name": "oslo-agent-9"}})
+    change_fleet(lab, "oslo", chart={"chunk_size_mb": 7})
+
+
+def test_a_site_as_the_fleet_file_says_has_no_drift_and_is_not_written_to(lab: LabThread) -> None:
+    before = len(writes(lab))
+    result = reconcile(lab)
+    assert (result.status, result.message, result.outcomes) == (Status.DONE, "no drift", ())
+    assert writes(lab)[before:] == []
+
+
+def test_a_site_that_was_never_onboarded_is_not_adrift(lab: LabThread) -> None:
+    before = len(writes(lab))
+    result = reconcile(lab, "rotterdam")
+    assert (result.status, result.message) == (Status.DONE, "not onboarded yet")
+    assert writes(lab)[before:] == []
+
+
+def test_drift_of_every_kind_is_named_and_mended_only_where_allowed(lab: LabThread) -> None:
+    let_it_drift(lab)
+    before = len(writes(lab))
+    found = reconcile(lab)
+    assert found.status is Status.DONE, found.message
+    assert {name.split(" oslo")[0] for name in drifted(found)} >= {"scope map", "node"}
+    named = " ".join(drifted(found))
+    for what in (REGISTRIES, "pull secret", "HelmChart", "oslo-agent-9", "-client-map"):
+        assert what in named, named
+    assert writes(lab)[before:] == []
+
+    change_fleet(lab, "oslo", reconcile={"mend": ["scope_maps", "pull_secrets", "passwords"]})
+    before = len(writes(lab))
+    mended = reconcile(lab)
+    assert mended.status is Status.DONE, mended.message
+    left = " ".join(drifted(mended))
+    assert "HelmChart" in left
+    assert REGISTRIES in left
+    assert "pull secret" not in left
+    assert "scope map" not in left
+    written = writes(lab)[before:]
+    assert {line.split()[0] for line in written} >= {"azure", "cluster"}
+    assert not any("helmcharts" in line for line in written)
+    # The proof may pull an image to the node; nothing else happens there.
+    assert [line for line in written if line.startswith("hosts") and " pull " not in line] == []
+
+    change_fleet(lab, "oslo", reconcile={"mend": ["nodes", "chart"]})
+    rest = reconcile(lab)
+    assert rest.status is Status.DONE, rest.message
+    assert drifted(rest) == {"node oslo/oslo-agent-9"}
+    login_server = lab.world.azure.registry("acrfleetlab").login_server
+    assert login_server in host_file(lab, NODE, REGISTRIES).read_text()
+
+
+def test_a_repository_that_went_is_mended_only_where_deletions_are_allowed(lab: LabThread) -> None:
+    lab.world.azure.registry("acrfleetlab").repositories.pop("vessel/ballast")
+    change_fleet(lab, "oslo", reconcile={"mend": ["scope_maps"]})
+    before = len(writes(lab))
+    kept = reconcile(lab)
+    assert any("scope map" in name for name in drifted(kept)), kept
+    assert writes(lab)[before:] == []
+    change_fleet(lab, "oslo", reconcile={"mend": ["scope_maps"], "deletions": True})
+    gone = reconcile(lab)
+    assert gone.status is Status.DONE, gone.message
+    assert drifted(gone) == {"node oslo/oslo-agent-9"}
