@@ -92,7 +92,7 @@ def _run(folder: Path, sites: int) -> int:
 def _where_to_look(folder: Path, seconds: float) -> str:
     return (
         f"\nfinished in {seconds:.0f} s. Where to look:\n"
-        f"  Prefect UI   make ui, then http://127.0.0.1:{_UI_PORT}/runs and /artifacts\n"
+        f"  Prefect UI   make ui, then http://127.0.0.1:{_UI_PORT}/v2/runs and /v2/artifacts\n"
         f"  fleet file   {folder}/fleet.yaml (the example with the lab's addresses)\n"
         f"  every write  {folder}/lab/audit.jsonl"
     )

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 _EXAMPLE = Path(__file__).parent.parent / "deployments/fleet.example.yaml"
-_NOT_IN_A_LAB = ("connected_registry", "pull_secrets", "cluster")
+_NOT_IN_A_LAB = ("connected_registry", "pull_secrets", "client_tokens", "cluster")
 
 
 def write_demo_fleet(lab_file: Path, target: Path) -> Path:

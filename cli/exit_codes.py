@@ -9,5 +9,6 @@ class ExitCode(IntEnum):
     OK = 0
     FAILED = 1
     WRONG_INPUT = 2
+    DUE = 2  # of a dry run alone: something would be written
     WAITING = 3
     STOPPED = 130

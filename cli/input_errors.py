@@ -11,13 +11,17 @@ from fleet.errors import FleetError
 
 
 @contextmanager
-def readable() -> Iterator[None]:
-    """Print a `FleetError` as the sentences it holds and exit with the code for wrong input."""
+def readable(wrong: ExitCode = ExitCode.WRONG_INPUT) -> Iterator[None]:
+    """Print a `FleetError` as the sentences it holds and exit with the code for wrong input.
+
+    Args:
+        wrong: Another code, for commands where that one means something else.
+    """
     try:
         yield
     except FleetError as error:
         click.echo(str(error), err=True)
-        sys.exit(ExitCode.WRONG_INPUT)
+        sys.exit(wrong)
     except KeyboardInterrupt:
         click.echo("stopped; run the same command again to go on where this left off", err=True)
         sys.exit(ExitCode.STOPPED)

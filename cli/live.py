@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cli.console import print_table
+from cli.console import print_lines, print_table
+from fleet.failures import failure_lines, group_failures
 from fleet.results import FleetReport
 from tasks.progress import Observer, Step, observing
 
@@ -22,6 +23,8 @@ _STYLE = {
     "waiting": "yellow",
     "failed": "bold red",
     "stopped": "red",
+    "not started": "red",
+    "skipped": "dim",
 }
 _ROOM = 6
 
@@ -36,7 +39,8 @@ def watching(names: Sequence[str], *, quiet: bool) -> AbstractContextManager[Non
 
 
 def print_report(report: FleetReport) -> None:
-    """Print a row per site, what needs a person first, and the headline."""
+    """Print what failed by its cause, a row per site, and the headline."""
+    print_lines(failure_lines(group_failures(report.results)))
     table = Table(box=None, pad_edge=False)
     for column in ("site", "status", "changes", "seconds", ""):
         table.add_column(column, overflow="fold")
@@ -58,9 +62,13 @@ class _Board:
         self._lock = threading.Lock()
         self._steps = {name: Step(name, "", "running") for name in names}
         self._started: dict[str, float] = {}
+        self._news = ""
 
     def take(self, step: Step) -> None:
         with self._lock:
+            if not step.site:
+                self._news = step.text
+                return
             self._started.setdefault(step.site, time.monotonic())
             self._steps[step.site] = step
 
@@ -69,7 +77,8 @@ class _Board:
             steps, started = list(self._steps.values()), dict(self._started)
         yield _table(_most_interesting(steps, started, console.height - _ROOM), started)
         ended = sum(step.state != "running" for step in steps)
-        yield Text(f"{ended} of {len(steps)} sites ended", style="dim")
+        news = f"; {self._news}" if self._news else ""
+        yield Text(f"{ended} of {len(steps)} sites ended{news}", style="dim")
 
 
 def _most_interesting(
@@ -111,7 +120,8 @@ def _print_line() -> Observer:
 
     def show(step: Step) -> None:
         with lock:
+            who = f"{step.site}: " if step.site else ""
             mark = "" if step.state == "running" else f"{step.state}: "
-            print(f"{step.site}: {mark}{step.text}", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"{who}{mark}{step.text}", file=sys.stderr, flush=True)  # noqa: T201
 
     return show

@@ -14,79 +14,139 @@ from typing import Any
 
 import click
 
+from cli.change_options import in_waves
 from cli.exit_codes import ExitCode
 from cli.input_errors import readable
+from cli.site_options import Wanted, choosing_sites
+from fleet.failures import group_failures
 from fleet.results import FleetReport, Status
 
-_PATIENT = {"PREFECT_CLIENT_MAX_RETRIES": "15"}  # a busy server must not end a fleet's run
+_PATIENT = {
+    "PREFECT_CLIENT_MAX_RETRIES": "15",  # a busy server must not end a fleet's run
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # nor a busy machine its start
+}
 _QUIET = {
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
+_VERBS = (
+    "onboard",
+    "verify",
+    "rotate",
+    "check",
+    "revoke",
+    "adopt",
+    "offboard",
+    "plan",
+    "apply",
+    "reconcile",
+)
 _options = [
-    click.argument("fleet_file", type=click.Path(path_type=Path)),
-    click.option("--site", "sites", multiple=True, help="Name or glob of a site; repeatable."),
-    click.option("--tag", "tags", multiple=True, help="Only sites with this tag; repeatable."),
     click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, for scripts."),
     click.option("--verbose", is_flag=True, help="Show Prefect's own log too."),
 ]
 
 
-def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that runs a fleet flow its sites, --json and --verbose."""
     for option in reversed(_options):
         command = option(command)
-    return command
+    return choosing_sites(command)
 
 
 @click.command()
-@_with_options
+@with_run_options
+@in_waves
 def onboard(**options: Any) -> None:
     r"""Give sites their own registry, or bring them in line with FLEET_FILE; twice is once.
 
     \b
     Example:
         acrfleet onboard fleet.yaml
-        acrfleet onboard fleet.yaml --site oslo --site 'north-*' --json
+        acrfleet onboard fleet.yaml oslo 'north-*' --json
+        acrfleet onboard fleet.yaml --resume
     """
-    _run("flows.onboard", "onboard_fleet", **options)
+    run_command("flows.onboard", "onboard_fleet", **options)
 
 
 @click.command()
-@_with_options
+@with_run_options
 def verify(**options: Any) -> None:
     r"""Prove that images pull from each site's own registry; changes nothing.
 
     \b
     Example:
-        acrfleet verify fleet.yaml --tag ship
+        acrfleet verify fleet.yaml --tag ship --label vessel=Fjordkraft
     """
-    _run("flows.verify", "verify_fleet", **options)
+    run_command("flows.verify", "verify_fleet", **options)
 
 
-def _run(
+@click.command()
+@with_run_options
+@click.option("--now", is_flag=True, help="Roll passwords whatever their age.")
+@in_waves
+def rotate(**options: Any) -> None:
+    r"""Roll the passwords that are due, and finish what earlier rotations began.
+
+    A site that is away or has not synchronised yet keeps its old password; run it again later.
+
+    \b
+    Example:
+        acrfleet rotate fleet.yaml
+        acrfleet rotate fleet.yaml --site oslo --now
+    """
+    run_command("flows.rotate", "rotate_tokens", **options)
+
+
+def run_command(
     module: str,
     name: str,
     fleet_file: Path,
-    sites: tuple[str, ...],
-    tags: tuple[str, ...],
+    wanted: Wanted,
     as_json: bool,
     verbose: bool,
+    judge: Callable[[FleetReport], ExitCode] | None = None,
+    **more: Any,
 ) -> None:
-    from clients.fleet_files import read_fleet
-    from fleet.selection import select_sites
+    """Run a flow on the chosen sites, show its report, and exit as it went.
 
-    with readable():
-        chosen = select_sites(read_fleet(fleet_file), sites, tags)
+    Args:
+        module: Where the flow is, `flows.onboard`.
+        name: The flow.
+        fleet_file: Path of the fleet file.
+        wanted: Which sites.
+        as_json: Print the report as JSON.
+        verbose: Show Prefect's own log.
+        judge: Returns the exit code; None: `exit_code`.
+        more: More parameters of the flow.
+    """
+    names = [site.name for site in wanted.choose_from(fleet_file)]
+    parameters = {"fleet_file": str(fleet_file), **wanted.parameters(), **more}
+    report = run_flow(f"{module}.{name}", parameters, names, as_json=as_json, verbose=verbose)
+    print_or_dump(report, as_json)
+    leave((judge or exit_code)(report))
+
+
+def run_flow(
+    name: str, parameters: dict[str, Any], sites: list[str], *, as_json: bool, verbose: bool
+) -> FleetReport:
+    """Run a fleet flow in this process, show how it goes, and return its report.
+
+    Args:
+        name: Module and flow, `flows.onboard.onboard_fleet`.
+        parameters: The flow's.
+        sites: Names of the sites that are shown while it runs.
+        as_json: Show nothing on the way.
+        verbose: Show Prefect's own log.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     _set_unless_set(_PATIENT)
     if not verbose:
         _quiet_prefect()
-    flow = getattr(importlib.import_module(module), name)
-    parameters = {"fleet_file": str(fleet_file), "sites": list(sites), "tags": list(tags)}
-    report = _watch(flow, parameters, [site.name for site in chosen], as_json)
-    _leave(_exit_code(report))
+    module, _, function = name.rpartition(".")
+    return _watch(getattr(importlib.import_module(module), function), parameters, sites, as_json)
 
 
 def _watch(flow: Any, parameters: dict[str, Any], names: list[str], as_json: bool) -> FleetReport:
@@ -108,7 +168,6 @@ def _watch(flow: Any, parameters: dict[str, Any], names: list[str], as_json: boo
         state = flow(**parameters, return_state=True)
         if not reports:
             state.result()
-    _print(reports[-1], as_json)
     return reports[-1]
 
 
@@ -122,19 +181,22 @@ def _stoppable(reports: "list[FleetReport]") -> Iterator[None]:
             raise
 
 
-def _print(report: FleetReport, as_json: bool) -> None:
+def print_or_dump(report: FleetReport, as_json: bool) -> None:
+    """Print a report for people or for scripts."""
     from cli.live import print_report
 
     if as_json:
-        click.echo(json.dumps(report.model_dump(mode="json"), indent=2))
+        groups = [group._asdict() for group in group_failures(report.results)]
+        click.echo(json.dumps({**report.model_dump(mode="json"), "failures": groups}, indent=2))
     else:
         print_report(report)
 
 
-def _exit_code(report: FleetReport) -> ExitCode:
+def exit_code(report: FleetReport) -> ExitCode:
+    """Return what a report means to a script, the worst of its sites."""
     if report.having(Status.STOPPED):
         return ExitCode.STOPPED
-    if report.having(Status.FAILED):
+    if report.having(Status.FAILED) or report.having(Status.NOT_STARTED):
         return ExitCode.FAILED
     return ExitCode.WAITING if report.having(Status.WAITING) else ExitCode.OK
 
@@ -166,9 +228,9 @@ def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _leave(code: ExitCode) -> None:
+def leave(code: ExitCode) -> None:
     """Exit; after a second Ctrl-C without waiting for the threads that are still at work."""
-    if any(thread.name.startswith(("onboard", "verify")) for thread in threading.enumerate()):
+    if any(thread.name.startswith(_VERBS) for thread in threading.enumerate()):
         sys.stdout.flush()
         os._exit(code)
     sys.exit(code)

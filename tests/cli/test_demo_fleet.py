@@ -7,6 +7,7 @@ import yaml
 
 from cli.demo_fleet import write_demo_fleet
 from clients.fleet_files import read_fleet
+from fleet.client_tokens import clients_of
 from lab.thread import LabThread
 
 EXAMPLE = Path(__file__).parents[2] / "deployments/fleet.example.yaml"
@@ -21,6 +22,13 @@ def test_the_demos_fleet_file_is_valid_and_keeps_what_the_example_says(tmp_path:
     assert fleet.name == example.name
     assert [site.name for site in fleet.sites][:3] == [site.name for site in example.sites]
     assert [node.port for site in fleet.sites for node in site.nodes] == ports
+    namespaces = {
+        name
+        for site in fleet.sites
+        for one in clients_of(site)
+        for name in one.pull_secrets.namespaces
+    }
+    assert namespaces == {"default"}, "a lab has no other namespace"
     oslo, told = fleet.sites[0], example.sites[0]
     assert (oslo.repositories, oslo.chart, oslo.labels) == (
         told.repositories,

@@ -1,0 +1,36 @@
+"""`acrfleet reconcile`: where sites have drifted from the fleet file."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.change_options import ignoring_windows
+from cli.exit_codes import ExitCode
+from cli.runs import exit_code, run_command, with_run_options
+from fleet.drift import is_adrift
+
+if TYPE_CHECKING:
+    from fleet.results import FleetReport
+
+
+@click.command()
+@with_run_options
+@click.option("--no-mend", is_flag=True, help="Only report, whatever the fleet file allows.")
+@ignoring_windows
+def reconcile(no_mend: bool, **options: Any) -> None:
+    r"""Report where sites differ from FLEET_FILE, and mend what its `reconcile` allows.
+
+    The exit code is 2 when something has drifted and is not mended.
+
+    \b
+    Example:
+        acrfleet reconcile fleet.yaml
+        acrfleet reconcile fleet.yaml oslo --no-mend
+    """
+    run_command("flows.reconcile", "reconcile_fleet", judge=_exit_code, mend=not no_mend, **options)
+
+
+def _exit_code(report: "FleetReport") -> ExitCode:
+    code = exit_code(report)
+    adrift = any(is_adrift(result.outcomes) for result in report.results)
+    return ExitCode.DUE if code is ExitCode.OK and adrift else code
