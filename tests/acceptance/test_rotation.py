@@ -1,0 +1,102 @@
+"""Passwords roll while containerd pulls without pause: no pull fails, and the old one ends.
+
+The sync password's turn restarts the registry's pod. A pull that has resolved its image there and
+is cut off fails in containerd, which asks no other host then; the kubelet pulls again, and so does
+the load here, once. Such a second try is a pull of its own: it must succeed, by the cloud.
+"""
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from fleet.results import Status
+from tests.acceptance.host import Host
+from tests.acceptance.site import Site
+from tests.acceptance.world import World
+
+pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_harness")]
+IMAGE = "vessel/navigation:1.5.0"
+GRACE = 8
+CUT = ("connection refused", "connection reset", "EOF")
+
+
+@dataclass
+class Pulls:
+    """What came of the pulls: each one fetched everything, with the Secret of its moment.
+
+    `cut` are those that lost the connection to the registry half-way and were tried again.
+    """
+
+    logins: list[str] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def pulling(site: Site, host: Host) -> Iterator[Pulls]:
+    """Let containerd pull by the cloud's name in a loop, as the kubelet would for a new pod."""
+    pulls, done = Pulls(), threading.Event()
+
+    def work() -> None:
+        try:
+            pull_until_done()
+        except Exception as error:  # noqa: BLE001 - told by the test
+            pulls.failures.append(f"the load ended: {error!r}")
+
+    def pull_until_done() -> None:
+        while not done.is_set():
+            pulled = pull()
+            if any(word in pulled.stderr for word in CUT):
+                pulls.cut.append(pulled.stderr)
+                pulled = pull()
+            if pulled.returncode:
+                pulls.failures.append(pulled.stderr)
+
+    def pull() -> "subprocess.CompletedProcess[str]":
+        host.forget_images()
+        login = site.pull_login()
+        pulls.logins.append(login)
+        return host.pull(f"{site.login_server}/{IMAGE}", login)
+
+    thread = threading.Thread(target=work, name=f"pulls at {site.name}")
+    thread.start()
+    try:
+        yield pulls
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_no_pull_by_containerd_fails_while_passwords_roll(world: World, host: Host) -> None:
+    site = world.site(host.name.replace("host-", "roll"), [host], rotation={"grace": f"{GRACE}s"})
+    assert [one.status for one in site.onboard().results] == [Status.DONE]
+    old, address = site.pull_login(), f"{site.registry_host()}/{IMAGE}"
+    with pulling(site, host) as pulls:
+        first = site.rotate().results
+        assert [one.status for one in first] == [Status.DONE], first
+        new = site.pull_login()
+        assert _pull_by_address(host, address, old), "the old one works until the grace is over"
+        time.sleep(GRACE)
+        second = site.rotate(now=False).results
+        assert [one.status for one in second] == [Status.DONE], second
+        time.sleep(1)
+    assert not pulls.failures, "\n".join(pulls.failures)
+    assert len(pulls.cut) <= 2, "the pod restarts once\n" + "\n".join(pulls.cut)
+    assert set(pulls.logins) == {old, new}
+    assert len(pulls.logins) > 10
+    host.until(
+        lambda: not _pull_by_address(host, address, old), what="the old password to be refused"
+    )
+    assert _pull_by_address(host, address, new)
+    assert site.rotate(now=False).results[0].changes == 0
+
+
+def _pull_by_address(host: Host, image: str, login: str) -> bool:
+    """Return whether the site's own registry serves it; there is no cloud to fall back to."""
+    host.attempt(f"{host.flavor.ctr} images rm --sync {image}")
+    return host.pull(image, login).returncode == 0
