@@ -1,0 +1,1 @@
+"""What acrfleet costs, measured against the lab: `make bench` (docs/benchmarks.md)."""
