@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from cli.change_options import ignoring_windows
 from cli.exit_codes import ExitCode
 from cli.input_errors import readable
 from cli.runs import exit_code, leave, print_or_dump, run_flow
@@ -23,9 +24,12 @@ _STYLE = {
 @click.argument("fleet_file", type=click.Path(path_type=Path))
 @click.argument("site")
 @click.option("--dry-run", is_flag=True, help="List what would be written, and write nothing.")
+@ignoring_windows
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, for scripts.")
 @click.option("--verbose", is_flag=True, help="Show Prefect's own log too.")
-def adopt(fleet_file: Path, site: str, dry_run: bool, as_json: bool, verbose: bool) -> None:
+def adopt(
+    fleet_file: Path, site: str, dry_run: bool, ignore_windows: bool, as_json: bool, verbose: bool
+) -> None:
     r"""Take SITE of FLEET_FILE over as it works today; no password in use is renewed.
 
     Where the fleet file means other objects than the site uses, the lines that it should hold are
@@ -42,7 +46,12 @@ def adopt(fleet_file: Path, site: str, dry_run: bool, as_json: bool, verbose: bo
 
     with readable():
         name = select_site(read_fleet(fleet_file), site).name
-    parameters = {"fleet_file": str(fleet_file), "site": name, "dry_run": dry_run}
+    parameters = {
+        "fleet_file": str(fleet_file),
+        "site": name,
+        "dry_run": dry_run,
+        "ignore_windows": ignore_windows,
+    }
     report = run_flow(
         "flows.adopt.adopt_site", parameters, [name], as_json=as_json, verbose=verbose
     )

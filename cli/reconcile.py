@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.change_options import ignoring_windows
+from cli.change_options import in_waves
 from cli.exit_codes import ExitCode
 from cli.runs import exit_code, run_command, with_run_options
 from fleet.drift import is_adrift
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @with_run_options
 @click.option("--no-mend", is_flag=True, help="Only report, whatever the fleet file allows.")
-@ignoring_windows
+@in_waves
 def reconcile(no_mend: bool, **options: Any) -> None:
     r"""Report where sites differ from FLEET_FILE, and mend what its `reconcile` allows.
 

@@ -18,17 +18,20 @@ from tasks.upstreams import Upstream
 
 
 @flow(name="adopt site", flow_run_name="adopt {site}", persist_result=False)
-def adopt_site(fleet_file: str, site: str, dry_run: bool = False) -> State[None]:
+def adopt_site(
+    fleet_file: str, site: str, dry_run: bool = False, ignore_windows: bool = False
+) -> State[None]:
     """Take a site that works under management, without a new password.
 
     Args:
         fleet_file: Path of the fleet file.
         site: Name of the site in it.
         dry_run: Only list what would be written; nothing is.
+        ignore_windows: Restart what is due outside of maintenance windows too, in this run.
     """
     if dry_run:
         return run_fleet("plan adoption of", look, fleet_file, [site], read_only=True)
-    return run_fleet("adopt", adopt, fleet_file, [site])
+    return run_fleet("adopt", adopt, fleet_file, [site], ignore_windows=ignore_windows)
 
 
 def look(run: SiteRun, upstream: Upstream) -> None:

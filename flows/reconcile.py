@@ -26,6 +26,7 @@ def reconcile_fleet(
     tags: list[str] | None = None,
     labels: list[str] | None = None,
     mend: bool = True,
+    resume: bool = False,
     ignore_windows: bool = False,
 ) -> State[None]:
     """Report where sites have drifted from the fleet file, and mend what their `reconcile` allows.
@@ -36,6 +37,7 @@ def reconcile_fleet(
         tags: Only sites that carry one of these tags; none: all.
         labels: Only sites with these labels, each KEY=VALUE; none: all.
         mend: Off: only report, whatever the fleet file allows.
+        resume: Leave out sites that are done since the last run of this, which was interrupted.
         ignore_windows: Restart what is due outside of maintenance windows too, in this run.
     """
     # Where nothing may be mended, no site's failure is a reason to leave others unreported.
@@ -50,6 +52,7 @@ def reconcile_fleet(
         read_only=True,
         in_shards=True,
         in_waves=mends,
+        resume=resume,
         ignore_windows=ignore_windows,
     )
 

@@ -20,7 +20,7 @@ from fleet.results import FleetReport, SiteResult, Status
 from fleet.shard_report import ShardOrder, ShardReport, order_key, report_key
 from fleet.shards import Shard, cut, fingerprint, lost, rest_of, startable
 from fleet.sites import Fleet, Site
-from tasks.progress import tell, tell_report
+from tasks.progress import announce, tell, tell_report
 from tasks.run_log import note, warn
 from tasks.shard_runs import Parent, ShardRuns, this_run
 from tasks.shared_documents import SharedDocuments
@@ -28,6 +28,10 @@ from tasks.waiting import pause
 
 _POLL = 2.0
 _PENDING_FACTOR = 5
+_UNTAKEN = 120.0
+_SAID_AGAIN = 900.0
+_FOR_A_WORKER = ("Scheduled", "Late")
+"""Not those that the server holds back itself, because as many as allowed are under way."""
 _SELECTORS = ("tags", "labels")
 
 
@@ -88,6 +92,7 @@ class _Dispatcher:
         self._results: dict[str, SiteResult] = {}
         self._flights: dict[UUID, _Flight] = {}
         self._waiting: list[Shard] = []
+        self._said_at = -_SAID_AGAIN
 
     def run(self, every: float) -> FleetReport:
         """Go on until every site has a result."""
@@ -174,6 +179,28 @@ class _Dispatcher:
             elif why := self._silence_of(flight):
                 self._runs.mark_lost(flight.run.id, why)
                 self._end(flight, why, again=True)
+        self._say_who_is_missing()
+
+    def _say_who_is_missing(self) -> None:
+        """Say that no worker takes the shards: there may be none, and nothing else would tell."""
+        now = self._clock()
+        untaken = [
+            flight.run
+            for flight in self._flights.values()
+            if flight.run.state_name in _FOR_A_WORKER and now - flight.heard_at > _UNTAKEN
+        ]
+        if not untaken or now - self._said_at < _SAID_AGAIN:
+            return
+        self._said_at = now
+        pool = untaken[0].work_pool_name
+        words = (
+            f"no worker has taken {untaken[0].name}"
+            + (f" and {len(untaken) - 1} more" if untaken[1:] else "")
+            + f" for {_UNTAKEN / 60:.0f} minutes: all may be busy, or none is alive; look at Work "
+            f"pools > {pool} in Prefect's UI, or start one: prefect worker start --pool {pool}"
+        )
+        announce(words)
+        warn(words)
 
     def _hear(self, flight: _Flight) -> None:
         """Take in what a shard reports; a storage that does not answer is no silence of it."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.thread import LabThread
-from tests.flows.lab_runs import change_fleet, running_lab, writes
+from tests.flows.lab_runs import change_fleet, module_lab, writes
 from tests.flows.processes import environment
 from tests.flows.scripted_site import ADDRESS, PULL_SECRET, ScriptedSite, a_scripted_site
 
@@ -21,8 +21,7 @@ def scripted(
 ) -> Iterator[ScriptedSite]:
     assert prefect_harness is None
     with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=1) as lab,
+        module_lab(tmp_path_factory, sites=1) as lab,
         a_scripted_site(lab, "oslo") as site,
     ):
         site.make_access()

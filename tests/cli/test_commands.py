@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from lab.thread import LabThread
-from tests.flows.lab_runs import change_fleet, host_file, running_lab, writes
+from tests.flows.lab_runs import change_fleet, host_file, module_lab, running_lab, writes
 from tests.flows.processes import environment, start
 
 EXAMPLE = Path(__file__).parents[2] / "deployments/fleet.example.yaml"
@@ -73,10 +73,7 @@ def test_the_status_of_a_fleet_that_never_ran_says_so(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, prefect_harness: None) -> Iterator[LabThread]:
     assert prefect_harness is None
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=2) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=2) as lab:
         path = lab.folder / "fleet.yaml"
         path.write_text(path.read_text().replace("fleet: lab", "fleet: lab-of-commands"))
         yield lab

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from lab.thread import LabThread
-from tests.flows.lab_runs import running_lab, writes
+from tests.flows.lab_runs import module_lab, writes
 from tests.flows.nested import cloud_registry
 from tests.flows.processes import environment
 
@@ -29,10 +29,7 @@ def test_sites_have_to_be_named_and_known(tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, prefect_harness: None) -> Iterator[LabThread]:
     assert prefect_harness is None
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=1) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=1) as lab:
         path = lab.folder / "fleet.yaml"
         path.write_text(path.read_text().replace("fleet: lab", "fleet: lab-of-offboarding"))
         ended = run(lab, "onboard", str(path))

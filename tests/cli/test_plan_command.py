@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from lab.thread import LabThread
-from tests.flows.lab_runs import running_lab, writes
+from tests.flows.lab_runs import module_lab, writes
 from tests.flows.plans import Drifts
 from tests.flows.processes import environment
 
@@ -45,10 +45,7 @@ def test_a_file_that_is_no_plan_is_wrong_input_and_says_what_to_do(tmp_path: Pat
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, prefect_harness: None) -> Iterator[LabThread]:
     assert prefect_harness is None
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=1) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=1) as lab:
         path = lab.folder / "fleet.yaml"
         path.write_text(path.read_text().replace("fleet: lab", "fleet: lab-of-plans"))
         yield lab

@@ -22,14 +22,12 @@ def set_up(site: ScriptedSite, install: Callable[[], None] | None = None) -> Non
     site.write_mirrors()
 
 
-def adopt(site: ScriptedSite, *, dry_run: bool = False) -> SiteResult:
+def adopt(site: ScriptedSite, **options: bool) -> SiteResult:
     from flows.adopt import adopt_site
     from tasks.progress import collecting_reports
 
     with collecting_reports() as reports:
-        adopt_site(
-            str(site.lab.folder / "fleet.yaml"), site.site, dry_run=dry_run, return_state=True
-        )
+        adopt_site(str(site.lab.folder / "fleet.yaml"), site.site, return_state=True, **options)
     (result,) = reports[0].results
     return result
 

@@ -35,6 +35,16 @@ def running_lab(
         yield lab
 
 
+@contextmanager
+def module_lab(tmp_path_factory: pytest.TempPathFactory, **options: Any) -> Iterator[LabThread]:
+    """Run a lab for all tests of a module."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        running_lab(tmp_path_factory.mktemp("lab"), patch, **options) as lab,
+    ):
+        yield lab
+
+
 def _forget_records() -> None:
     """Drop what tests of other labs left behind: all labs are the same fleet to the records."""
     from prefect.settings import get_current_settings

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from fleet.results import Status
 from lab.thread import LabThread
 from tests.flows.adoptions import CHART, adopt, fates, only, set_up
 from tests.flows.artifacts import artifacts_of
-from tests.flows.lab_runs import change_fleet, host_file, onboard, running_lab, verify, writes
+from tests.flows.lab_runs import change_fleet, host_file, module_lab, onboard, verify, writes
 from tests.flows.plans import plan
 from tests.flows.scripted_site import ADDRESS, NAMESPACE, PULL_SECRET, ScriptedSite, a_scripted_site
 
@@ -27,10 +28,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabThread]:
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=15) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=16) as lab:
         yield lab
 
 
@@ -174,6 +172,24 @@ def test_what_differs_is_listed_first_and_then_changed(scripted: ScriptedSite) -
     before = len(writes(scripted.lab))
     assert only(onboard(scripted.lab, scripted.site)).status is Status.DONE
     assert writes(scripted.lab)[before:] == []
+
+
+@pytest.mark.slow
+def test_what_restarts_a_node_waits_for_the_window_unless_told_otherwise(
+    scripted: ScriptedSite,
+) -> None:
+    opens = datetime.now(UTC) + timedelta(hours=6)
+    window = {"cron": f"0 {opens.hour} * * *", "length": "2h"}
+    change_fleet(scripted.lab, scripted.site, maintenance=window, host={"restart": "always"})
+    node = scripted.info["nodes"][0]["name"]
+    login_server = scripted.lab.world.azure.registry("acrfleetlab").login_server
+    path = host_file(scripted.lab, node, "/etc/rancher/k3s/registries.yaml")
+    waiting = adopt(scripted)
+    assert (waiting.status, waiting.error) == (Status.WAITING, "WindowClosedError")
+    assert not path.exists() or login_server not in path.read_text()
+    done = adopt(scripted, ignore_windows=True)
+    assert done.status is Status.DONE, done.message
+    assert login_server in path.read_text()
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from fleet.results import Status
 from lab.thread import LabThread
 from tests.chart_registry import chart_registry
 from tests.flows.adoptions import CHART, adopt, only, set_up
-from tests.flows.lab_runs import change_fleet, onboard, running_lab, writes
+from tests.flows.lab_runs import change_fleet, module_lab, onboard, writes
 from tests.flows.scripted_site import PULL_SECRET, ScriptedSite, a_scripted_site
 from tests.helm_programs import HELM_3, helm_folder
 
@@ -26,10 +26,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabThread]:
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=2) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=2) as lab:
         yield lab
 
 

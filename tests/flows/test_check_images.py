@@ -21,11 +21,11 @@ from tasks.records import read_record
 from tasks.site_images import read_images
 from tests.flows.lab_runs import (
     core_api,
+    module_lab,
     onboard,
     read_secret,
     result_of,
     run,
-    running_lab,
     writes,
 )
 
@@ -42,10 +42,7 @@ NAVIGATION = "vessel/navigation"
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, prefect_harness: None) -> Iterator[LabThread]:
     assert prefect_harness is None
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=2, minute=0.2) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=2, minute=0.2) as lab:
         path = lab.folder / "fleet.yaml"
         path.write_text(path.read_text().replace("fleet: lab", "fleet: lab-of-images"))
         assert not onboard(lab).having(Status.FAILED)

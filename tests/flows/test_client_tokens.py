@@ -12,10 +12,10 @@ from lab.thread import LabThread
 from tasks.records import read_record
 from tests.flows.lab_runs import (
     change_fleet,
+    module_lab,
     onboard,
     read_secret,
     result_of,
-    running_lab,
     verify,
     writes,
 )
@@ -39,10 +39,7 @@ TOKEN = {
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, prefect_harness: None) -> Iterator[LabThread]:
     assert prefect_harness is None
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=1) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=1) as lab:
         change_fleet(lab, rotation={"grace": "1s"})
         change_fleet(lab, SITE, client_tokens=[TOKEN])
         drifts = Drifts(lab, SITE)

@@ -17,11 +17,11 @@ from lab.thread import LabThread
 from tests.flows.lab_runs import (
     change_fleet,
     delete_registry_pods,
+    module_lab,
     onboard,
     read_secret,
     result_of,
     run,
-    running_lab,
     writes,
 )
 from tests.flows.nested import cloud_registry, connected_registry, set_link
@@ -33,10 +33,7 @@ pytestmark = [pytest.mark.flow, pytest.mark.lab, pytest.mark.slow, pytest.mark.t
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, prefect_harness: None) -> Iterator[LabThread]:
     assert prefect_harness is None
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=3) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=3) as lab:
         report = onboard(lab)
         assert len(report.having(Status.DONE)) == 3, report
         yield lab

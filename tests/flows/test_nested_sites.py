@@ -9,7 +9,16 @@ import pytest
 
 from fleet.results import FleetReport, Status
 from lab.thread import LabThread
-from tests.flows.lab_runs import change_fleet, onboard, result_of, run, running_lab, verify, writes
+from tests.flows.lab_runs import (
+    change_fleet,
+    module_lab,
+    onboard,
+    result_of,
+    run,
+    running_lab,
+    verify,
+    writes,
+)
 from tests.flows.nested import (
     actions_of,
     cloud_registry,
@@ -34,10 +43,7 @@ PARENTS = {"rotterdam": "oslo", "singapore": "oslo", "santos": "singapore"}
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabThread]:
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=4) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=4) as lab:
         for child, parent in PARENTS.items():
             change_fleet(lab, child, parent=parent)
         change_fleet(lab, "oslo", repositories={"include": ["vessel/navigation"]})

@@ -9,7 +9,7 @@ from fleet.outcomes import Action
 from fleet.results import FleetReport, Status
 from lab.thread import LabThread
 from tasks.records import read_record
-from tests.flows.lab_runs import change_fleet, host_file, onboard, result_of, running_lab, writes
+from tests.flows.lab_runs import change_fleet, host_file, module_lab, onboard, result_of, writes
 from tests.flows.nested import actions_of, cloud_registry, gateways_of
 
 pytestmark = [
@@ -25,10 +25,7 @@ PARENTS = {"rotterdam": "oslo", "singapore": "oslo"}
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabThread]:
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=3) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=3) as lab:
         for child, parent in PARENTS.items():
             change_fleet(lab, child, parent=parent)
         change_fleet(lab, "oslo", repositories={"include": ["vessel/navigation"]})

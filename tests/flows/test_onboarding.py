@@ -12,7 +12,7 @@ from flows.verify import verify_site
 from lab.thread import LabThread
 from tasks.records import read_record
 from tests.flows.artifacts import artifacts_of
-from tests.flows.lab_runs import host_file, onboard, running_lab, verify, writes
+from tests.flows.lab_runs import host_file, module_lab, onboard, verify, writes
 
 pytestmark = [
     pytest.mark.flow,
@@ -24,10 +24,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabThread]:
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=3) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=3) as lab:
         yield lab
 
 

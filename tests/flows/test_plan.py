@@ -13,7 +13,7 @@ from fleet.site_plan import FleetPlan, Part
 from lab.thread import LabThread
 from tasks.records import read_record
 from tests.flows.artifacts import artifacts_of
-from tests.flows.lab_runs import change_fleet, read_secret, result_of, running_lab, writes
+from tests.flows.lab_runs import change_fleet, module_lab, read_secret, result_of, writes
 from tests.flows.plans import Drifts, apply, change_top, plan, shown, site_plan
 
 pytestmark = [
@@ -28,10 +28,7 @@ SITES = ("oslo", "rotterdam", "singapore")
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabThread]:
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=3) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=3) as lab:
         pulls = {"namespaces": ["default"], "namespace_labels": {"pulls": "northsea"}}
         change_fleet(lab, "singapore", pull_secrets=pulls)
         yield lab

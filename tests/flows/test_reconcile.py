@@ -12,9 +12,10 @@ from tests.flows.lab_runs import (
     change_fleet,
     core_api,
     host_file,
+    module_lab,
     onboard,
+    result_of,
     run,
-    running_lab,
     writes,
 )
 
@@ -32,10 +33,7 @@ REGISTRIES = "/etc/rancher/k3s/registries.yaml"
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabThread]:
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=2) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=2) as lab:
         yield lab
 
 
@@ -128,3 +126,16 @@ def test_a_repository_that_went_is_mended_only_where_deletions_are_allowed(lab: 
     gone = reconcile(lab)
     assert gone.status is Status.DONE, gone.message
     assert drifted(gone) == {"node oslo/oslo-agent-9"}
+
+
+def test_a_mending_run_that_failed_at_a_site_is_resumed_there(lab: LabThread) -> None:
+    from flows.reconcile import reconcile_fleet
+
+    lab.call(lab.world.set_offline, "rotterdam", True)
+    report = run(reconcile_fleet, lab, ())
+    lab.call(lab.world.set_offline, "rotterdam", False)
+    assert result_of(report, "oslo").status is Status.DONE
+    assert result_of(report, "rotterdam").status is Status.FAILED
+    report = run(reconcile_fleet, lab, (), resume=True)
+    assert result_of(report, "oslo").status is Status.SKIPPED
+    assert result_of(report, "rotterdam").message == "not onboarded yet"

@@ -7,7 +7,7 @@ import pytest
 
 from fleet.results import FleetReport, Status
 from lab.thread import LabThread
-from tests.flows.lab_runs import change_fleet, onboard, running_lab
+from tests.flows.lab_runs import change_fleet, module_lab, onboard, running_lab
 
 pytestmark = [
     pytest.mark.flow,
@@ -28,10 +28,7 @@ def test_a_first_onboarding_and_a_run_without_change_wait_seldom_for_a_node(
     They are counted by themselves: they are a site's and not a node's, and those that only wait for
     the chart or for the registry are as many as that takes.
     """
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=2) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=2) as lab:
         first = count_round_trips(lab)
         calls = count_calls(lab)
         assert len(first) == 4

@@ -14,7 +14,7 @@ from kubernetes import client, config
 
 from fleet.results import SiteResult, Status
 from lab.thread import LabThread
-from tests.flows.lab_runs import change_fleet, onboard, result_of, run, running_lab, writes
+from tests.flows.lab_runs import change_fleet, module_lab, onboard, result_of, run, writes
 from tests.flows.nested import wait_until
 from tests.flows.pull_load import pulling
 from tests.flows.sync_site import BEFORE, STAGED, SyncSite
@@ -26,10 +26,7 @@ PATIENCE = {"online": "20s", "accepted": "20s", "node_ready": "20s"}
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, prefect_harness: None) -> Iterator[LabThread]:
     assert prefect_harness is None
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=4, minute=0.2) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=4, minute=0.2) as lab:
         change_fleet(lab, rotation={"grace": "1s"}, patience=PATIENCE)
         report = onboard(lab)
         assert not report.having(Status.FAILED), report

@@ -18,11 +18,11 @@ from tasks.sessions import open_nodes
 from tests.flows.lab_runs import (
     change_fleet,
     host_file,
+    module_lab,
     onboard,
     read_secret,
     result_of,
     run,
-    running_lab,
 )
 
 pytestmark = [
@@ -37,10 +37,7 @@ NODE, REGISTRIES = "oslo-server-1", "/etc/rancher/k3s/registries.yaml"
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabThread]:
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        running_lab(tmp_path_factory.mktemp("lab"), patch, sites=1) as lab,
-    ):
+    with module_lab(tmp_path_factory, sites=1) as lab:
         path = lab.folder / "fleet.yaml"
         path.write_text(path.read_text().replace("fleet: lab", "fleet: lab-of-windows"))
         change_fleet(lab, host={"restart": "always"})

@@ -11,6 +11,7 @@ from contextvars import copy_context
 
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Completed, Crashed, Failed, Pending, Running, State
@@ -20,6 +21,7 @@ from fleet.shard_report import ShardOrder, ShardReport, order_key, report_key
 from tasks.shard_run import PARENT
 from tasks.shared_documents import SharedDocuments
 
+POOL = "edge-test"
 _LOOK = 0.1
 
 
@@ -32,7 +34,10 @@ class Worker:
         self._threads = [_thread(self._work)]
         self.taken: list[FlowRun] = []
         with get_client(sync_client=True) as client:
-            self.deployment = client.create_deployment(client.create_flow(flow), name="shard")
+            client.create_work_pool(WorkPoolCreate(name=POOL), overwrite=True)
+            self.deployment = client.create_deployment(
+                client.create_flow(flow), name="shard", work_pool_name=POOL
+            )
 
     @contextmanager
     def at_work(self) -> Iterator["Worker"]:

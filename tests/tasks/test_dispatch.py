@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from fleet.sites import Fleet
 from tasks.dispatch import dispatch_sites
 from tasks.progress import Step, collecting_reports, observing
 from tests.builders import a_registry, a_site
-from tests.tasks.scripted_workers import Taken, Worker
+from tests.tasks.scripted_workers import POOL, Taken, Worker
 
 pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_harness")]
 
@@ -159,6 +159,33 @@ def test_a_shard_that_falls_silent_counts_as_crashed_and_is_dispatched_again(beg
         runs = [run for run in worker.runs() if "oslo" in run.parameters["sites"]]
     assert statuses(report) == ALL_DONE
     assert sorted(run.state_type for run in runs) == [StateType.COMPLETED, StateType.CRASHED]
+
+
+def test_shards_that_no_worker_takes_are_told_with_what_to_do_and_go_on_once_one_comes() -> None:
+    now, told = [0.0], []
+
+    def clock() -> float:
+        now[0] += 10.0
+        return now[0]
+
+    fleeting = a_flow(a_fleet(size=4), clock)
+    with ExitStack() as later:
+        worker = Worker(fleeting.flow, Taken.do_all)
+
+        def observe(step: Step) -> None:
+            if "no worker" in step.text:
+                told.append(step.text)
+                later.enter_context(worker.at_work())
+
+        with observing(observe):
+            report = fleeting.run()
+    assert statuses(report) == ALL_DONE
+    (words,) = told
+    assert words == (
+        "no worker has taken onboard bergen to tromso (4 sites) for 2 minutes: all may be busy, or "
+        f"none is alive; look at Work pools > {POOL} in Prefect's UI, or start one: "
+        f"prefect worker start --pool {POOL}"
+    )
 
 
 def test_a_shard_that_fails_as_a_whole_is_not_tried_again_and_says_why() -> None:
