@@ -36,7 +36,7 @@ screens: $(READY) ## what people see in the Prefect UI, in a headless Chromium (
 	@$(UV) sync --locked --inexact --quiet --group ui
 	@$(RUN)/pytest -q -m ui tests/ui
 
-bench: $(READY) ## what Prefect costs, measured against the lab (half an hour; PostgreSQL)
+bench: $(READY) ## what Prefect costs, measured against the lab (two hours; PostgreSQL)
 	@$(RUN)/python -m benchmarks
 
 machines: $(READY) ## 100 sites on two workers and two Prefect servers, some of which die

@@ -21,21 +21,37 @@ AT_ONCE = {"sqlite": 16, "postgresql": 50}
 
 
 def main() -> None:
-    """Measure what was asked for, in place of the results of last time."""
+    """Measure what was asked for, in place of the results of last time or beside them."""
     options = _options()
-    found: list[Run] = []
+    found = _last_results() if options.add else []
     for sites in options.sites:
         for engine in options.on:
             for run in measure(sites, engine):
-                found.append(run)
+                found = [*(one for one in found if one.key != run.key), run]
                 print(f"{run.sites} {run.engine} first={run.first}: {run.wall:.1f} s", flush=True)
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    here = {"time": datetime.now(UTC).isoformat(timespec="minutes"), "machine": machine}
+            _keep(found)
+    print(target_table(Figures(found)))
+
+
+def _last_results() -> list[Run]:
+    """Return the results of this machine, beside which others may stand."""
+    content = json.loads(RESULTS.read_text())
+    if content["machine"] != _machine():
+        raise SystemExit(f"{RESULTS} is of another machine ({content['machine']}): omit --add")
+    return [Run(**run) for run in content["runs"]]
+
+
+def _keep(found: list[Run]) -> None:
+    found.sort(key=lambda run: (run.sites, run.at_once, run.engine != "floor", not run.first))
+    here = {"time": datetime.now(UTC).isoformat(timespec="minutes"), "machine": _machine()}
     RESULTS.write_text(
         json.dumps({**here, "runs": [asdict(run) for run in found]}, indent=1) + "\n"
     )
     write_page(RESULTS)
-    print(target_table(Figures(found)))
+
+
+def _machine() -> str:
+    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
 
 
 def measure(sites: int, engine: str) -> Iterator[Run]:
@@ -73,6 +89,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--sites", type=int, nargs="+", default=[10, 100, 500])
     parser.add_argument("--on", nargs="+", choices=sorted(AT_ONCE), default=sorted(AT_ONCE))
+    parser.add_argument("--add", action="store_true", help="keep the results of other sizes")
     return parser.parse_args()
 
 

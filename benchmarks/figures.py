@@ -31,6 +31,11 @@ class Run:
     memory: float
     changes: int
 
+    @property
+    def key(self) -> tuple[int, str, int, bool]:
+        """Return what was run; two runs with the same key are the same measurement."""
+        return self.sites, self.engine, self.at_once, self.first
+
 
 @dataclass(frozen=True)
 class Target:
@@ -57,7 +62,7 @@ class Figures:
     def find(self, sites: int, engine: str, at_once: int, *, first: bool) -> Run | None:
         """Return a run, or None where it was not measured."""
         key = (sites, engine, at_once, first)
-        found = [r for r in self.runs if (r.sites, r.engine, r.at_once, r.first) == key]
+        found = [run for run in self.runs if run.key == key]
         return found[-1] if found else None
 
     def floor_of(self, run: Run) -> Run | None:

@@ -13,8 +13,8 @@ _COLOURS = {"floor": "#7f7f7f", "sqlite": "#0072b2", "postgresql": "#d55e00"}
 _HEAD = """# Benchmarks
 
 `make bench` wrote this page from runs against the lab on {time} ({machine}).
-It takes about half an hour on an idle machine; `python -m benchmarks --sites 10 --on sqlite` is a
-short one.
+It takes about two hours on an idle machine; `python -m benchmarks --sites 10 --on sqlite` is a
+short one, and `--add` keeps what other runs on this machine have found.
 
 What is compared: `acrfleet onboard` of a whole fleet, first when nothing is there yet and then
 once more when nothing is left to do, with Prefect and a server of its own, and the same steps of
