@@ -2,6 +2,8 @@
 SHELL := /bin/sh
 export UV_PYTHON_DOWNLOADS = never
 export UV_SYSTEM_CERTS = true
+# Containers often set this; here dozens of processes would each compile Prefect anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
 RUN := .venv/bin
 READY := .venv/.ready

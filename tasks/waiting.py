@@ -24,6 +24,11 @@ def stop_waiting() -> None:
     _STOP.set()
 
 
+def go_on_waiting() -> None:
+    """Let this process wait again: a run begins, after one that the operator has stopped."""
+    _STOP.clear()
+
+
 def pause(seconds: float) -> None:
     """Sleep, or raise `StoppedError` as soon as the operator stops the run."""
     if getattr(_here, "finishing", False):

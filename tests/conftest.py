@@ -42,6 +42,9 @@ if (
 ):
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_SLOWEST = 3
+"""How many times slower a shared machine may be than the one on which tests got their limits."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let tests that use Prefect's client off its unclosed sockets; ours are checked elsewhere.
@@ -54,6 +57,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         cost[item.path] += _cost(item)
         if _may_use_prefect(item):
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
+        limit = item.get_closest_marker("timeout")
+        seconds = limit.args[0] if limit else item.config.getini("timeout")
+        item.add_marker(pytest.mark.timeout(float(seconds) * _SLOWEST), append=False)
     items.sort(key=lambda item: -cost[item.path])
 
 
@@ -75,9 +81,11 @@ def _end_what_prefect_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """End and collect what a test with Prefect left over while its own warning filter holds."""
     yield
     if _may_use_prefect(request.node):
+        from tasks.waiting import go_on_waiting
         from tests.flows.processes import end_left_processes
 
         end_left_processes()
+        go_on_waiting()
         gc.collect()
 
 
