@@ -9,24 +9,22 @@ thread to thread while there is work, and back to the server soon after there is
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
 from uuid import UUID
 
 from httpx import HTTPError, HTTPStatusError
-from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_API_URL
 
 from fleet.errors import PrefectBusyError
+from tasks.prefect_calls import ask
 from tasks.prefect_limits import make_limit
 from tasks.run_log import warn
 from tasks.waiting import pause
 
-T = TypeVar("T")
 LEASE_SECONDS = 60.0
 _RENEW_AFTER = 20.0
 _FAIR_SHARE = 20.0
@@ -35,10 +33,7 @@ _TICK = 0.25
 _LONGEST_PAUSE = 2.0
 _STUCK_AFTER = 150.0
 _LONGEST_WAIT = 600.0
-_REQUEST_SECONDS = 30.0
 _LOCKED = 423
-_server = threading.Lock()
-"""One request of ours at a time: on SQLite two at once lock each other out."""
 
 
 @dataclass
@@ -116,7 +111,7 @@ class PrefectSlots:
         """Ask the server for a slot, idle at first; return how long to wait when it has none."""
         now = time.monotonic()
         try:
-            answer = _tell(
+            answer = ask(
                 lambda client: client.increment_concurrency_slots_with_lease(
                     [self.name], 1, "concurrency", LEASE_SECONDS
                 )
@@ -166,7 +161,7 @@ class PrefectSlots:
         """Give a slot back; where that fails its lease ends by itself."""
         try:
             lease.context.copy().run(
-                _tell, lambda client: client.release_concurrency_slots_with_lease(lease.id)
+                ask, lambda client: client.release_concurrency_slots_with_lease(lease.id)
             )
         except HTTPError as error:
             self._complain(lease, error)
@@ -176,7 +171,7 @@ class PrefectSlots:
         lease.renewed = now
         try:
             lease.context.copy().run(
-                _tell, lambda client: client.renew_concurrency_lease(lease.id, LEASE_SECONDS)
+                ask, lambda client: client.renew_concurrency_lease(lease.id, LEASE_SECONDS)
             )
         except HTTPError as error:
             if lease in self._leases:
@@ -196,7 +191,7 @@ class PrefectSlots:
         with self._guard:
             if self._made:
                 return
-            _tell(lambda client: make_limit(client, self.name, self._slots))
+            ask(lambda client: make_limit(client, self.name, self._slots))
             self._made = True
         if PREFECT_API_URL.value() is None:
             self._reset()
@@ -211,16 +206,10 @@ class PrefectSlots:
 
     def _reset(self) -> None:
         nothing = GlobalConcurrencyLimitUpdate(active_slots=0)
-        _tell(lambda client: client.update_global_concurrency_limit(self.name, nothing))
+        ask(lambda client: client.update_global_concurrency_limit(self.name, nothing))
 
     def _busy(self, reason: str) -> PrefectBusyError:
         return PrefectBusyError(
             f"Prefect gave no slot of concurrency limit {self.name}: {reason}; look at Concurrency"
             " in its UI and at the server's log"
         )
-
-
-def _tell(call: Callable[[SyncPrefectClient], T]) -> T:
-    """Make one request with a client of our own: a run's client is closed when the run ends."""
-    with _server, get_client({"timeout": _REQUEST_SECONDS}, sync_client=True) as client:
-        return call(client)

@@ -14,18 +14,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import IO
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
 from fleet.errors import FleetError
 from fleet.sites import Site
+from tasks.prefect_calls import ask
 from tasks.prefect_limits import make_limit
 from tasks.run_log import say, warn
 from tasks.waiting import pause
@@ -113,19 +114,16 @@ class _Wait:
 @contextmanager
 def _alone(name: str, site: Site, patience: float) -> Iterator[None]:
     wait = _Wait(site, patience)
-    with (
-        get_client(sync_client=True) as client,
-        _locked_file(name, wait) as file,
-    ):
-        make_limit(client, name, 1)
-        _give_back_forgotten_slot(client, name, file)
-        lease = _take_slot(client, name, wait)
+    with _locked_file(name, wait) as file:
+        ask(lambda client: make_limit(client, name, 1))
+        _give_back_forgotten_slot(name, file)
+        lease = _take_slot(name, wait)
         _write(file, str(lease))
         try:
-            with _renewing(client, lease):
+            with _renewing(lease):
                 yield
         finally:
-            _release(client, lease)
+            _release(lease)
             _write(file, "")
 
 
@@ -143,25 +141,29 @@ def _locked_file(name: str, wait: _Wait) -> Iterator[IO[str]]:
         yield file
 
 
-def _give_back_forgotten_slot(client: SyncPrefectClient, name: str, file: IO[str]) -> None:
+def _give_back_forgotten_slot(name: str, file: IO[str]) -> None:
     """Free the slot that a killed run of this machine still holds."""
     file.seek(0)
     left = file.read().strip()
     if not left:
         return
     warn("an earlier run on this machine was killed while it held this site; going on after it")
-    _release(client, UUID(left))
+    _release(UUID(left))
     if get_current_settings().api.url is None:
         # A temporary server ended with the run that it served and forgot the lease.
         change = GlobalConcurrencyLimitUpdate(active_slots=0)
-        client.update_global_concurrency_limit(name, change)
+        ask(lambda client: client.update_global_concurrency_limit(name, change))
     _write(file, "")
 
 
-def _take_slot(client: SyncPrefectClient, name: str, wait: _Wait) -> UUID:
+def _take_slot(name: str, wait: _Wait) -> UUID:
     while True:
         try:
-            answer = client.increment_concurrency_slots_with_lease([name], 1, "concurrency", _LEASE)
+            answer = ask(
+                lambda client: client.increment_concurrency_slots_with_lease(
+                    [name], 1, "concurrency", _LEASE
+                )
+            )
         except PrefectHTTPStatusError as error:
             if error.response.status_code != httpx.codes.LOCKED:
                 raise
@@ -171,18 +173,20 @@ def _take_slot(client: SyncPrefectClient, name: str, wait: _Wait) -> UUID:
 
 
 @contextmanager
-def _renewing(client: SyncPrefectClient, lease: UUID) -> Iterator[None]:
+def _renewing(lease: UUID) -> Iterator[None]:
     """Keep the lease alive; a renewal that fails is tried again, the work goes on."""
     done = threading.Event()
 
     def renew() -> None:
         while not done.wait(_RENEW):
             try:
-                client.renew_concurrency_lease(lease, _LEASE)
+                ask(lambda client: client.renew_concurrency_lease(lease, _LEASE))
             except httpx.HTTPError:
                 continue
 
-    thread = threading.Thread(target=renew, name="site lock", daemon=True)
+    thread = threading.Thread(
+        target=copy_context().run, args=(renew,), name="site lock", daemon=True
+    )
     thread.start()
     try:
         yield
@@ -191,10 +195,10 @@ def _renewing(client: SyncPrefectClient, lease: UUID) -> Iterator[None]:
         thread.join()
 
 
-def _release(client: SyncPrefectClient, lease: UUID) -> None:
+def _release(lease: UUID) -> None:
     """Give a slot back; where the server does not answer, the lease ends by itself."""
     try:
-        client.release_concurrency_slots_with_lease(lease)
+        ask(lambda client: client.release_concurrency_slots_with_lease(lease))
     except httpx.HTTPError as error:
         warn(f"the site's slot could not be given back ({type(error).__name__}); it ends by itself")
 

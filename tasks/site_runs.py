@@ -4,9 +4,11 @@ Each site is one Prefect task run, named "<verb> <site>" and tagged `site:<site>
 steps as nested task runs; docs/decisions/0007-one-task-per-site.md says why it is not a subflow.
 """
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,6 +34,7 @@ from tasks.reporting import publish_site
 from tasks.run_log import note, warn
 from tasks.waiting import StoppedError, go_on_waiting, pause, stop_waiting
 
+_one_begins = threading.Lock()
 _AGAIN_AFTER = (5.0, 20.0)
 """Seconds after which a site is begun again that a busy Prefect server did not let begin."""
 
@@ -171,6 +174,7 @@ class _Job:
         self.tags = [f"site:{site.name}", f"registry:{site.registry}", f"verb:{verb}"]
         self.tags += [*tags, *site.tags]
         self.has_begun = False
+        self.let_next_begin: Callable[[], None] = lambda: None
 
 
 def _run_one(job: _Job) -> None:
@@ -195,7 +199,7 @@ def _try(job: _Job) -> Exception | None:
     name = job.site.name
     run = _site_task.with_options(task_run_name=f"{job.verb} {name}", tags=job.tags)
     try:
-        with working_on(name):
+        with working_on(name), _beginning(job):
             state = run(job, return_state=True)
             if name not in job.results:
                 state.result()
@@ -204,10 +208,24 @@ def _try(job: _Job) -> Exception | None:
     return None
 
 
+@contextmanager
+def _beginning(job: _Job) -> Iterator[None]:
+    """Let one site begin at a time.
+
+    Prefect asks its server for a slot for each tag of a task run that begins, even where nobody
+    limits that tag. On SQLite many at once lock each other out and rest for seconds.
+    """
+    with ExitStack() as turn:
+        turn.enter_context(_one_begins)
+        job.let_next_begin = turn.close
+        yield
+
+
 @task(name="site", cache_policy=NO_CACHE, persist_result=False)
 def _site_task(job: _Job) -> State[None]:
     verb, site = job.verb, job.site
     job.has_begun = True
+    job.let_next_begin()
     started, now = time.monotonic(), datetime.now(UTC)
     run = SiteRun(site, blank_record(site, now))
     try:
