@@ -4,11 +4,9 @@ Each site is one Prefect task run, named "<verb> <site>" and tagged `site:<site>
 steps as nested task runs; docs/decisions/0007-one-task-per-site.md says why it is not a subflow.
 """
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +14,7 @@ from datetime import UTC, datetime
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.context import TaskRunContext
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Failed
 
@@ -34,7 +33,6 @@ from tasks.reporting import publish_site
 from tasks.run_log import note, warn
 from tasks.waiting import StoppedError, go_on_waiting, pause, stop_waiting
 
-_one_begins = threading.Lock()
 _AGAIN_AFTER = (5.0, 20.0)
 """Seconds after which a site is begun again that a busy Prefect server did not let begin."""
 
@@ -174,7 +172,6 @@ class _Job:
         self.tags = [f"site:{site.name}", f"registry:{site.registry}", f"verb:{verb}"]
         self.tags += [*tags, *site.tags]
         self.has_begun = False
-        self.let_next_begin: Callable[[], None] = lambda: None
 
 
 def _run_one(job: _Job) -> None:
@@ -197,9 +194,9 @@ def _run_one(job: _Job) -> None:
 def _try(job: _Job) -> Exception | None:
     """Run a site's task once; return Prefect's own trouble, which must not end the fleet."""
     name = job.site.name
-    run = _site_task.with_options(task_run_name=f"{job.verb} {name}", tags=job.tags)
+    run = _site_task.with_options(task_run_name=f"{job.verb} {name}")
     try:
-        with working_on(name), _beginning(job):
+        with working_on(name):
             state = run(job, return_state=True)
             if name not in job.results:
                 state.result()
@@ -208,24 +205,23 @@ def _try(job: _Job) -> Exception | None:
     return None
 
 
-@contextmanager
-def _beginning(job: _Job) -> Iterator[None]:
-    """Let one site begin at a time.
+def _tag_this_run(tags: Sequence[str]) -> None:
+    """Give the current task run its tags, which its next state carries to the server.
 
-    Prefect asks its server for a slot for each tag of a task run that begins, even where nobody
-    limits that tag. On SQLite many at once lock each other out and rest for seconds.
+    Prefect asks its server for a slot for the tags with which a task run begins, even where nobody
+    limits them, by a client and a thread for each different set of tags. On SQLite many at once
+    lock each other out and rest for seconds; memory grows with every site.
     """
-    with ExitStack() as turn:
-        turn.enter_context(_one_begins)
-        job.let_next_begin = turn.close
-        yield
+    context = TaskRunContext.get()
+    if context is not None:
+        context.task_run.tags = list(tags)
 
 
 @task(name="site", cache_policy=NO_CACHE, persist_result=False)
 def _site_task(job: _Job) -> State[None]:
     verb, site = job.verb, job.site
     job.has_begun = True
-    job.let_next_begin()
+    _tag_this_run(job.tags)
     started, now = time.monotonic(), datetime.now(UTC)
     run = SiteRun(site, blank_record(site, now))
     try:
