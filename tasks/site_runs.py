@@ -31,10 +31,7 @@ from tasks.progress import tell, tell_report, tell_result, working_on
 from tasks.records import keep_record, latest_record
 from tasks.reporting import publish_site
 from tasks.run_log import note, warn
-from tasks.waiting import StoppedError, go_on_waiting, pause, stop_waiting
-
-_AGAIN_AFTER = (5.0, 20.0)
-"""Seconds after which a site is begun again that a busy Prefect server did not let begin."""
+from tasks.waiting import StoppedError, go_on_waiting, stop_waiting
 
 
 @dataclass
@@ -171,38 +168,21 @@ class _Job:
         self.verb, self.site, self.work, self.results = verb, site, work, results
         self.tags = [f"site:{site.name}", f"registry:{site.registry}", f"verb:{verb}"]
         self.tags += [*tags, *site.tags]
-        self.has_begun = False
 
 
 def _run_one(job: _Job) -> None:
-    """Run a site's task; where Prefect's own trouble kept it from beginning, once more later."""
     verb, site, results = job.verb, job.site, job.results
-    for rest in (*_AGAIN_AFTER, None):
-        error = _try(job)
-        if error is None:
-            return
-        if rest is None or job.has_begun:
+    run = _site_task.with_options(task_run_name=f"{verb} {site.name}")
+    try:
+        with working_on(site.name):
+            state = run(job, return_state=True)
+            if site.name not in results:
+                state.result()
+    except Exception as error:  # noqa: BLE001 - Prefect's own trouble must not end the fleet
+        if site.name not in results:
             results[site.name] = _failed(verb, site, error)
             emit_result(site, results[site.name])
             tell_result(results[site.name])
-            return
-        kind = type(error).__name__
-        warn(f"Prefect did not begin to {verb} {site.name} ({kind}); again in {rest:.0f} s")
-        pause(rest)
-
-
-def _try(job: _Job) -> Exception | None:
-    """Run a site's task once; return Prefect's own trouble, which must not end the fleet."""
-    name = job.site.name
-    run = _site_task.with_options(task_run_name=f"{job.verb} {name}")
-    try:
-        with working_on(name):
-            state = run(job, return_state=True)
-            if name not in job.results:
-                state.result()
-    except Exception as error:  # noqa: BLE001 - whatever it is
-        return None if name in job.results else error
-    return None
 
 
 def _tag_this_run(tags: Sequence[str]) -> None:
@@ -220,7 +200,6 @@ def _tag_this_run(tags: Sequence[str]) -> None:
 @task(name="site", cache_policy=NO_CACHE, persist_result=False)
 def _site_task(job: _Job) -> State[None]:
     verb, site = job.verb, job.site
-    job.has_begun = True
     _tag_this_run(job.tags)
     started, now = time.monotonic(), datetime.now(UTC)
     run = SiteRun(site, blank_record(site, now))

@@ -1,8 +1,5 @@
 """One site's failure is a result: runs of many sites against a real Prefect server."""
 
-import os
-import subprocess
-import sys
 import threading
 import time
 from datetime import UTC, datetime
@@ -22,8 +19,6 @@ from tasks.records import read_record
 from tasks.reporting import end_of_run, publish_fleet
 from tasks.site_runs import SiteRun, run_sites
 from tests.builders import a_record, a_site
-from tests.flows.processes import prefect_environment
-from tests.tasks.prefect_front import refusing
 
 pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_harness")]
 
@@ -195,21 +190,3 @@ def test_what_was_done_before_a_failure_is_counted() -> None:
 def test_sites_that_end_while_others_begin_do_not_disturb_them() -> None:
     report, _ = run({f"site{n:03}": works for n in range(120)}, at_once=16)
     assert len(report.having(Status.DONE)) == 120, report.results[0].message
-
-
-@pytest.mark.slow
-def test_a_site_that_a_busy_server_does_not_let_begin_is_begun_again() -> None:
-    told = prefect_environment()
-    path = "/v2/concurrency_limits/increment-with-lease"
-    with refusing(told["PREFECT_API_URL"], path, times=3) as front:
-        told |= {"PREFECT_API_URL": front.url, "PREFECT_CLIENT_MAX_RETRIES": "2"}
-        ended = subprocess.run(
-            [sys.executable, "-m", "tests.flows.one_site_process"],
-            env=os.environ | told,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert front.refused == 3
-    assert ended.stdout == "done\n", ended.stderr
-    assert "Prefect did not begin to onboard oslo" in ended.stderr

@@ -92,6 +92,7 @@ def test_a_killed_run_does_not_keep_the_next_one_waiting() -> None:
 def test_a_slot_that_a_temporary_server_took_into_its_grave_is_given_back(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
     environment["PREFECT_HOME"] = str(tmp_path)
+    environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
     hold_and_be_killed("berlevag", environment)
     hold_and_be_killed("berlevag", environment)
 
