@@ -158,14 +158,14 @@ class EdgeRegistry:
 
     async def stop(self) -> None:
         """Stop the pod's process; the volume stays."""
-        if self._loop is not None:
-            self._loop.cancel()
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.cancel()
             with suppress(asyncio.CancelledError):
-                await self._loop
-            self._loop = None
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+                await loop
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
             self._audit.write("registry", self._site, "stop", self._site)
         if self._volume is not None:
             self._volume.silent_since = self._volume.silent_since or self._clock.now()

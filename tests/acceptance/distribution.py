@@ -75,16 +75,16 @@ class Distribution:
         await web.TCPSite(self._runner, address, port, ssl_context=context).start()
 
     async def stop(self) -> None:
-        """End it; the data stays."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        """End it; the data stays. Two may do so at once: the pod that goes and the end of the test."""
+        runner, self._runner = self._runner, None
+        process, self._process = self._process, None
+        if runner is not None:
+            await runner.cleanup()
         if self._session is not None:
             await self._session.close()
-        if self._process is not None:
-            self._process.kill()
-            await self._process.wait()
-            self._process = None
+        if process is not None:
+            process.kill()
+            await process.wait()
 
     async def copy_from(self, source: str, login: str, ca_folder: Path, name: str) -> None:
         """Copy `repository:tag` from another registry with skopeo; raises RuntimeError.
