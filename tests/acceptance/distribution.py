@@ -75,7 +75,7 @@ class Distribution:
         await web.TCPSite(self._runner, address, port, ssl_context=context).start()
 
     async def stop(self) -> None:
-        """End it; the data stays. Two may do so at once: the pod that goes and the end of the test."""
+        """End it; the data stays. Two may do so at once: the pod and the end of the test."""
         runner, self._runner = self._runner, None
         process, self._process = self._process, None
         if runner is not None:
