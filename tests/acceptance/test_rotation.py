@@ -5,16 +5,17 @@ is cut off fails in containerd, which asks no other host then; the kubelet pulls
 the load here, once. Such a second try is a pull of its own: it must succeed, by the cloud.
 """
 
+import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
-from fleet.results import Status
+from fleet.results import SiteResult, Status
 from tests.acceptance.host import Host
 from tests.acceptance.site import Site
 from tests.acceptance.world import World
@@ -72,17 +73,26 @@ def pulling(site: Site, host: Host) -> Iterator[Pulls]:
         thread.join()
 
 
+def _rotate(site: Site, *, now: bool = True) -> Sequence[SiteResult]:
+    """Rotate; again where the load made containerd forget what the rotation's own proof pulled."""
+    for _ in range(5):
+        results = site.rotate(now=now).results
+        if not re.search("content digest .* not found", results[0].message):
+            break
+    return results
+
+
 def test_no_pull_by_containerd_fails_while_passwords_roll(world: World, host: Host) -> None:
     site = world.site(host.name.replace("host-", "roll"), [host], rotation={"grace": f"{GRACE}s"})
     assert [one.status for one in site.onboard().results] == [Status.DONE]
     old, address = site.pull_login(), f"{site.registry_host()}/{IMAGE}"
     with pulling(site, host) as pulls:
-        first = site.rotate().results
+        first = _rotate(site)
         assert [one.status for one in first] == [Status.DONE], first
         new = site.pull_login()
         assert _pull_by_address(host, address, old), "the old one works until the grace is over"
         time.sleep(GRACE)
-        second = site.rotate(now=False).results
+        second = _rotate(site, now=False)
         assert [one.status for one in second] == [Status.DONE], second
         time.sleep(1)
     assert not pulls.failures, "\n".join(pulls.failures)
