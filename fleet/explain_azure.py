@@ -1,6 +1,8 @@
 """The rungs in Azure: is the image there, and may the site and its clients have it."""
 
-from fleet.azure_objects import TokenState, same_name
+from collections.abc import Sequence
+
+from fleet.azure_objects import ScopeMapState, TokenState, same_name
 from fleet.explain_commands import Commands
 from fleet.explain_facts import AzureSeen, Seen, Unread
 from fleet.explain_verdicts import (
@@ -104,21 +106,34 @@ def _site_disk(seen: Seen, words: str, commands: Commands) -> Cause:
 
 def _scope(seen: Seen, azure: AzureSeen, commands: Commands) -> Step:
     site, repository = seen.site, seen.image.repository
-    actions = azure.sync_map.actions if azure.sync_map else frozenset()
-    if allows(actions, repository, _MIRROR):
-        return passed(_SYNC, site.names.sync_scope_map)
-    if not _is_selected(seen):
-        return failed(_SYNC, _not_selected(seen, commands))
-    return failed(
-        _SYNC,
-        Cause(
-            name=CauseName.SYNC_SCOPE,
-            sentence=f"{repository} is not in the sync scope map {site.names.sync_scope_map}, so"
-            f" {site.name} does not mirror it.",
-            evidence=(f"the fleet file selects {repository} for {site.name}",),
-            command=commands.onboard(),
-        ),
+    name = site.names.sync_scope_map
+    if _grants(azure.sync_map, repository, _MIRROR):
+        return passed(_SYNC, name)
+    cause = Cause(
+        name=CauseName.SYNC_SCOPE,
+        sentence=f"{repository} is not in the sync scope map {name}, so {site.name} does not"
+        " mirror it.",
+        evidence=(f"the fleet file selects {repository} for {site.name}",),
+        command=commands.onboard(),
     )
+    return failed(_SYNC, cause if _is_selected(seen) else _not_selected(seen, commands))
+
+
+def _client_scope(seen: Seen, azure: AzureSeen, commands: Commands) -> Step:
+    site, repository = seen.site, seen.image.repository
+    name = site.names.client_scope_map
+    if _grants(azure.client_map, repository, _PULL):
+        return passed(_CLIENT, name)
+    cause = Cause(
+        name=CauseName.CLIENT_SCOPE,
+        sentence=f"The scope map {name} does not let the nodes of {site.name} pull {repository}.",
+        command=commands.onboard(),
+    )
+    return failed(_CLIENT, cause if _is_selected(seen) else _not_selected(seen, commands))
+
+
+def _grants(found: ScopeMapState | None, repository: str, actions: Sequence[str]) -> bool:
+    return allows(found.actions if found else frozenset(), repository, actions)
 
 
 def _is_selected(seen: Seen) -> bool:
@@ -143,24 +158,6 @@ def _not_selected(seen: Seen, commands: Commands) -> Cause:
         ),
         first=f"{todo} of {site.name} in {seen.fleet_file}, then:",
         command=commands.onboard(),
-    )
-
-
-def _client_scope(seen: Seen, azure: AzureSeen, commands: Commands) -> Step:
-    site, repository = seen.site, seen.image.repository
-    actions = azure.client_map.actions if azure.client_map else frozenset()
-    if allows(actions, repository, _PULL):
-        return passed(_CLIENT, site.names.client_scope_map)
-    if not _is_selected(seen):
-        return failed(_CLIENT, _not_selected(seen, commands))
-    return failed(
-        _CLIENT,
-        Cause(
-            name=CauseName.CLIENT_SCOPE,
-            sentence=f"The scope map {site.names.client_scope_map} does not let the nodes of"
-            f" {site.name} pull {repository}.",
-            command=commands.onboard(),
-        ),
     )
 
 
