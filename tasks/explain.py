@@ -8,10 +8,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
-import httpx
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
-from prefect.exceptions import PrefectException
 from pydantic import SecretStr
 
 from fleet.errors import FleetError
@@ -22,11 +20,11 @@ from fleet.explain_words import explanation_page
 from fleet.pages import artifact_key
 from fleet.sites import AcrRegistry, Fleet, Site
 from tasks.azure_limits import azure_slot
+from tasks.best_effort import best_effort
 from tasks.explain_azure import ask_password, choose_image, look_at_azure
 from tasks.explain_cluster import find_login_server, look_at_cluster, look_at_registry
 from tasks.explain_nodes import look_at_machines, try_pulls
 from tasks.policy import READ
-from tasks.run_log import warn
 from tasks.sessions import SiteSession, open_registry_session, open_site
 from tasks.site_certificates import read_ca
 
@@ -48,14 +46,12 @@ def explain_pull(
 
 def publish_explanation(fleet: str, found: Explanation) -> None:
     """Put an explanation where the UI shows it, under the key `explain-<fleet>-<site>`."""
-    try:
+    with best_effort("the explanation"):
         create_markdown_artifact(
             key=artifact_key("explain", fleet, found.site),
             markdown=explanation_page(found),
             description=found.headline,
         )
-    except (httpx.HTTPError, PrefectException) as error:
-        warn(f"the Prefect server did not take the explanation ({type(error).__name__})")
 
 
 def explain_site(

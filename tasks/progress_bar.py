@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.exceptions import PrefectException
 
 from fleet.pages import artifact_key
+from tasks.best_effort import best_effort
 from tasks.progress import Step, observing
-from tasks.run_log import warn
 
+_WHAT = "the progress bar"
 _WORTH_TELLING = ("failed", "stopped", "not started", "waiting")
 
 
@@ -46,11 +45,9 @@ class _Bar:
         self._lock = threading.Lock()
         self._artifact: UUID | None = None
         key = artifact_key("progress", fleet)
-        try:
+        with best_effort(_WHAT):
             made = create_progress_artifact(progress=0.0, key=key, description=self._text())
             self._artifact = made if isinstance(made, UUID) else None
-        except (httpx.HTTPError, PrefectException) as error:
-            _complain(error)
 
     def take(self, step: Step) -> None:
         """Count a site that ended, and show news about the whole run."""
@@ -73,18 +70,11 @@ class _Bar:
         if self._artifact is None:
             return
         share = 100.0 * len(self._ended) / self._sites
-        try:
+        with best_effort(_WHAT):
             update_progress_artifact(self._artifact, min(100.0, share), self._text())
-        except (httpx.HTTPError, PrefectException) as error:
-            _complain(error)
 
     def _text(self) -> str:
         counts = Counter(self._ended.values())
         bad = [f"{counts[state]} {state}" for state in _WORTH_TELLING if counts[state]]
         done = f"{self._title}: {len(self._ended)} of {self._sites} sites"
         return ", ".join([done, *bad]) + self._news
-
-
-def _complain(error: Exception) -> None:
-    name = type(error).__name__
-    warn(f"the Prefect server did not take the progress bar ({name}); the work goes on")

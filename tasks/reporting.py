@@ -1,16 +1,13 @@
 """What people watch in the Prefect UI: a page per site, a table per fleet, how it ended."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-import httpx
 from prefect.artifacts import (
     create_markdown_artifact,
     create_table_artifact,
 )
 from prefect.client.schemas.objects import State
-from prefect.exceptions import PrefectException
 from prefect.states import Cancelled, Completed, Failed
 
 from fleet.failures import failure_lines, group_failures
@@ -19,25 +16,16 @@ from fleet.plan_pages import plan_page
 from fleet.records import SiteRecord
 from fleet.results import FleetReport, SiteResult, Status
 from fleet.site_plan import FleetPlan
+from tasks.best_effort import best_effort
 from tasks.progress import tell_report
 from tasks.records import read_records
-from tasks.run_log import warn
 
 _BAD = (Status.FAILED, Status.STOPPED, Status.NOT_STARTED)
 
 
-@contextmanager
-def _best_effort(what: str) -> Iterator[None]:
-    """Go on when the Prefect server does not take something that is only for looking at."""
-    try:
-        yield
-    except (httpx.HTTPError, PrefectException) as error:
-        warn(f"the Prefect server did not take {what} ({type(error).__name__}); the work goes on")
-
-
 def publish_site(record: SiteRecord, result: SiteResult) -> None:
     """Put the site's page where the UI shows it, under the key `site-<fleet>-<site>`."""
-    with _best_effort(f"the page of {record.site}"):
+    with best_effort(f"the page of {record.site}"):
         create_markdown_artifact(
             key=artifact_key("site", record.fleet, record.site),
             markdown=site_page(record, result),
@@ -52,7 +40,7 @@ def publish_plan(plan: FleetPlan, passed: Mapping[str, str]) -> None:
         plan: The plan.
         passed: What is larger than the fleet file allows, in words.
     """
-    with _best_effort("the plan"):
+    with best_effort("the plan"):
         create_markdown_artifact(
             key=artifact_key("plan", plan.fleet),
             markdown=plan_page(plan, passed),
@@ -69,7 +57,7 @@ def publish_fleet(report: FleetReport, sites: Iterable[str]) -> None:
     """
     new = {one.site for one in report.results if one.status is not Status.SKIPPED}
     others = read_records(report.fleet, [name for name in sites if name not in new])
-    with _best_effort("the table of the fleet"):
+    with best_effort("the table of the fleet"):
         create_table_artifact(
             key=artifact_key("fleet", report.fleet),
             table=fleet_rows(report, others, datetime.now(UTC)),

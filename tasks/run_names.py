@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import httpx
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
-from prefect.exceptions import PrefectException
 
 from fleet.run_names import run_name, run_tags
 from fleet.sites import Fleet, Site
-from tasks.run_log import warn
+from tasks.best_effort import best_effort
 
 
 def name_run(verb: str, fleet: Fleet, sites: Sequence[Site]) -> None:
@@ -31,11 +29,5 @@ def _change(sites: Sequence[Site], tags: set[str], **more: Any) -> None:
     if context is None or context.flow_run is None:
         return
     wanted = sorted({*context.flow_run.tags, *run_tags(sites), *tags})
-    try:
-        with get_client(sync_client=True) as client:
-            client.update_flow_run(context.flow_run.id, tags=wanted, **more)
-    except (httpx.HTTPError, PrefectException) as error:
-        warn(
-            "the Prefect server did not take the name and tags of the run "
-            f"({type(error).__name__}); the work goes on"
-        )
+    with best_effort("the name and tags of the run"), get_client(sync_client=True) as client:
+        client.update_flow_run(context.flow_run.id, tags=wanted, **more)

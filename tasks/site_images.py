@@ -4,10 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 from prefect import task
 from prefect.artifacts import create_table_artifact
-from prefect.exceptions import PrefectException
 from pydantic import ValidationError
 
 from fleet.errors import FleetError
@@ -15,6 +13,7 @@ from fleet.freshness import SiteImages, images_key
 from fleet.freshness_groups import image_rows, images_headline
 from fleet.pages import artifact_key
 from fleet.sites import Fleet, Site
+from tasks.best_effort import best_effort
 from tasks.documents import read_documents
 from tasks.run_log import warn
 
@@ -59,14 +58,12 @@ def publish_images(fleet: Fleet) -> None:
     rows = image_rows(
         [found[name] or SiteImages(fleet=fleet.name, site=name) for name in names], now
     )
-    try:
+    with best_effort("the table of images"):
         create_table_artifact(
             key=artifact_key("images", fleet.name),
             table=rows,
             description=images_headline([one for one in found.values() if one], len(names)),
         )
-    except (httpx.HTTPError, PrefectException) as error:
-        warn(f"the Prefect server did not take the table of images ({type(error).__name__})")
 
 
 def _parse(key: str, text: str | None) -> SiteImages | None:
