@@ -24,6 +24,7 @@ atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ |= {
     "PREFECT_HOME": _HOME,
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # as commands have it
     "DO_NOT_TRACK": "1",
     "NO_COLOR": "1",
 }
