@@ -1,38 +1,50 @@
-"""Install what the acceptance suite needs, enter fresh namespaces, run pytest there.
+"""Install what the acceptance suite needs and run it, in several worlds side by side.
 
     python -m tests.acceptance [PYTEST ARGUMENTS]
+    python -m tests.acceptance --alone [PYTEST ARGUMENTS]     # one world, in sight: -s, --pdb
+
+Most of the time is spent on waiting (for a dead-man, a restart, a link), so more worlds than there
+are processors are worth it. Each is a pytest-xdist worker in namespaces of its own.
 
 Exit status 0 with a reason where the machine can't run it; 1 instead when ACRFLEET_ACCEPTANCE is
 `required`, as in CI.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.acceptance import machine
+from tests.acceptance import inside, machine
 
 _REPOSITORY = Path(__file__).parents[2]
-_NAMESPACES = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 _PYTEST = ("-m", "pytest", "-m", "acceptance", "-o", "timeout=120")
+_WORLDS = 3
+_ALONE = "--alone"
 
 
 def main(arguments: list[str]) -> int:
     """Run the suite; returns only where it can't."""
-    if machine.INSIDE in os.environ:
-        machine.build_network()
-        os.execv(sys.executable, [sys.executable, *_PYTEST, *_chosen(arguments)])
     reason = machine.why_not() or _find_cluster() or _install()
     if reason:
         return _give_up(reason)
     machine.raise_limits()
     machine.clear_leftovers()
-    os.environ[machine.INSIDE] = str(os.getpid())
     sys.stdout.flush()
     os.chdir(_REPOSITORY)
-    again = (sys.executable, "-m", "tests.acceptance", *arguments)
-    return os.execvp("unshare", ["unshare", *_NAMESPACES, *again])
+    if _ALONE in arguments:
+        words = inside.command(*_PYTEST, *_chosen(arguments))
+        words.remove(_ALONE)
+    else:
+        words = [sys.executable, *_PYTEST, *_workers(), *_chosen(arguments)]
+    return os.execv(sys.executable, words)
+
+
+def _workers() -> list[str]:
+    """Return what makes pytest-xdist start its workers in namespaces, file by file."""
+    spec = f"{_WORLDS}*popen//python={shlex.join(inside.command())}"
+    return ["--dist", "loadfile", "--no-loadscope-reorder", "--tx", spec]
 
 
 def _chosen(arguments: list[str]) -> list[str]:

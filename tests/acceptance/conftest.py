@@ -14,8 +14,9 @@ How to write a scenario:
             site.configure()                              # the step `configure_nodes` alone
         assert host.read(REGISTRIES) == "mirrors: ["
 
-- `world` is shared by the whole session: the API server, the cloud, `world.mirror` (a registry that
-  has images and one login, on a Service's address). Names of hosts and sites are unique in it.
+- `world` is shared by all tests of a worker, and so by those of one file: the API server, the
+  cloud, `world.mirror` (a registry that has images and one login, on a Service's address). Names of
+  hosts and sites are unique in it.
 - A fresh host costs less than a second, so take one instead of mending a used one; the fixture
   `host` gives one and takes it away. `world.discard(host)` removes a host and its node.
 - On a host: `host.root(command)` past SSH and link, `host.ssh(command)` with OpenSSH's own client,

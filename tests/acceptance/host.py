@@ -234,6 +234,15 @@ class Host:
         self.root(f"{ctr} images ls -q | xargs -r {ctr} images rm --sync")
         self.root(f"{ctr} content ls -q | xargs -r {ctr} content rm")
 
+    def forget(self, repository: str) -> None:
+        """Remove one repository's images and what only they hold; others are left in peace."""
+        ctr, mine = self.flavor.ctr, shlex.quote(f"/{repository}[:@]")
+        # An image has several names, one of them a bare digest: they go together.
+        chosen = "$1 ~ mine { digests[$3] } { digest[$1] = $3 }"
+        chosen += " END { for (name in digest) if (digest[name] in digests) print name }"
+        names = f"{ctr} images ls | awk -v mine={mine} {shlex.quote(chosen)}"
+        self.root(f"{names} | xargs -r {ctr} images rm --sync")
+
     # --- waiting ----------------------------------------------------------------------------
 
     def until_k3s_runs(self, patience: float = 60) -> None:
