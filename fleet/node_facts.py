@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from fleet.distributions import DISTRIBUTIONS, UNITS, Distribution, detect
 from fleet.host_files import HostFile
+from fleet.hosts_toml import folder_names
 from fleet.restarts import ServiceState, parse_service
 from fleet.script_output import as_bytes, as_number, as_time, as_version, below, last
 from fleet.strict import Strict
@@ -99,6 +100,12 @@ class NodeFacts(Strict):
     has_crictl: bool
     deadmen: tuple[DeadMan, ...]
     kubeconfig: SecretStr | None
+
+    def knows(self, registry: str) -> bool:
+        """Return whether a file of its containerd is about a registry of this name."""
+        files = (self.hosts_files.get(name) for name in folder_names(registry))
+        has_own = any(file is not None and file.content for file in files)
+        return has_own or registry in (self.registries.content or "")
 
     @property
     def has_systemd(self) -> bool:

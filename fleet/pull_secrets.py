@@ -7,7 +7,7 @@ Kubernetes 1.35 on the kubelet knows cached images by the Secret's UID (facts/ed
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import SecretStr
@@ -67,6 +67,15 @@ def read_password(secret: SecretView, user: str) -> SecretStr | None:
         name, password = _login(entry)
         if name == user and password:
             return SecretStr(password)
+    return None
+
+
+def first_mark(secrets: Iterable[SecretView | None]) -> PasswordMark | None:
+    """Return which password pull secrets hold, as the first of them that says so has it."""
+    for secret in secrets:
+        mark = PasswordMark.from_annotations(secret.meta.annotations) if secret else None
+        if mark is not None:
+            return mark
     return None
 
 

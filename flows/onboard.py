@@ -1,11 +1,15 @@
 """Onboard sites: from a line in the fleet file to an image that pulls from the site's registry."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
 from fleet.client_tokens import clients_of
+from fleet.node_facts import NodeFacts
+from fleet.outcomes import SiteEndpoint
+from fleet.passwords import PasswordsInUse
+from fleet.pull_errors import SiteTokenRefusedError
 from fleet.records import proven_record
 from fleet.site_plan import Part
 from flows.running import run_fleet
@@ -16,7 +20,9 @@ from tasks.hosts import configure_nodes, prepare_nodes
 from tasks.nesting import check_parent, open_passage
 from tasks.pull_secrets import deliver_pull_secrets
 from tasks.restart_gate import CHART, raise_held
+from tasks.run_log import warn
 from tasks.sessions import SiteSession, open_site
+from tasks.settled import find_settled
 from tasks.site_certificates import check_ca, read_ca
 from tasks.site_facts import find_passwords_in_use
 from tasks.site_locks import site_to_itself
@@ -73,7 +79,23 @@ def onboard_fleet(
 def onboard(run: SiteRun, upstream: Upstream) -> None:
     """Take one site through every step, with no other run of it beside this one."""
     with site_to_itself(run.site), open_site(run.site, upstream.cloud) as session:
-        onboard_open_site(run, upstream, session)
+        onboard_or_prove(run, upstream, session)
+
+
+def onboard_or_prove(run: SiteRun, upstream: Upstream, session: SiteSession) -> None:
+    """Prove a site at which one look finds nothing to do; take any other through every step."""
+    last = run.record.endpoint
+    check_ca(session)
+    facts = prepare_nodes(session, upstream.facts.login_server, last.host if last else "")
+    settled = find_settled(session, upstream, facts)
+    if settled is not None:
+        try:
+            _prove(run, upstream, session, settled.endpoint, settled.passwords)
+        except SiteTokenRefusedError as error:
+            warn(f"{error} The steps come now.")
+        else:
+            return
+    onboard_open_site(run, upstream, session, facts=facts)
 
 
 def onboard_open_site(
@@ -81,6 +103,7 @@ def onboard_open_site(
     upstream: Upstream,
     session: SiteSession,
     parts: Collection[Part] = tuple(Part),
+    facts: Sequence[NodeFacts] = (),
 ) -> None:
     """Take every step of one site; each first looks whether there is anything to do.
 
@@ -91,12 +114,13 @@ def onboard_open_site(
         upstream: The registry that it mirrors.
         session: The site.
         parts: What may be written; everything else is left as it is.
+        facts: What this run has found on the nodes; none: it has not looked yet.
     """
     site, login_server = run.site, upstream.facts.login_server
     repositories = upstream.repositories_of(site)
-    probe = upstream.probe_image_of(site)
-    check_ca(session)
-    facts = prepare_nodes(session, login_server) if Part.NODES in parts else ()
+    if not facts:
+        check_ca(session)
+        facts = prepare_nodes(session, login_server) if Part.NODES in parts else ()
     check_cluster(session)
     _grant_access(run, upstream, repositories, parts)
     if Part.CHART in parts:
@@ -111,13 +135,26 @@ def onboard_open_site(
             with session.seen_as(view):
                 run.did(deliver_pull_secrets(session, endpoint, login_server, pulled))
     raise_held(session, but=CHART)
-    evidence = verify_pulls(session, endpoint, login_server, probe)
+    _prove(run, upstream, session, endpoint)
+    raise_held(session)
+
+
+def _prove(
+    run: SiteRun,
+    upstream: Upstream,
+    session: SiteSession,
+    endpoint: SiteEndpoint,
+    passwords: PasswordsInUse | None = None,
+) -> None:
+    """Prove that images pull, and note in the site's record what was proven."""
+    site, probe = run.site, upstream.probe_image_of(run.site)
+    evidence = verify_pulls(session, endpoint, upstream.facts.login_server, probe)
     verify_further_pulls(session, endpoint, upstream)
-    passwords, chart = find_passwords_in_use(session), run.record.chart_version
+    passwords = passwords or find_passwords_in_use(session)
+    chart, repositories = run.record.chart_version, upstream.repositories_of(site)
     run.record = proven_record(run.record, site, evidence, passwords, repositories)
     if CHART in session.held:
         run.record = run.record.model_copy(update={"chart_version": chart})
-    raise_held(session)
     run.message = f"pulls {probe.repository}:{probe.tag} from {endpoint.url}"
 
 

@@ -44,6 +44,11 @@ def check_cluster(session: SiteSession) -> ClusterFacts:
         ClusterNotSuitableError: What has to be changed at the cluster or in the fleet file.
         HelmMissingError: The site needs a helm on this machine, and there is none that fits.
     """
+    return look_at_cluster(session)
+
+
+def look_at_cluster(session: SiteSession) -> ClusterFacts:
+    """Do what `check_cluster` says, as a part of another step."""
     cluster, site = session.cluster, session.site
     chart, secret = site.chart, site.chart.tls.secret if site.chart.tls else None
     facts = judge_cluster(

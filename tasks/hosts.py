@@ -61,22 +61,30 @@ def check_nodes(session: "SiteSession", login_server: str = "") -> tuple[NodeFac
 
 
 @task(name="prepare the nodes", task_run_name="prepare the nodes of {session.site.name}", **WRITE)
-def prepare_nodes(session: "SiteSession", login_server: str = "") -> tuple[NodeFacts, ...]:
+def prepare_nodes(
+    session: "SiteSession", login_server: str = "", endpoint_host: str = ""
+) -> tuple[NodeFacts, ...]:
     """Do as `check_nodes`, but first undo unproven changes of earlier runs that broke a service.
 
     For runs that change nodes and have the site to themselves: a run that was killed may have left
     a service that does not come up, and with it the cluster. Others wait for `configure_nodes`,
     which knows whether they are what is wanted.
 
+    Args:
+        session: The site.
+        login_server: The cloud registry's name, so that its files are looked at too.
+        endpoint_host: Where the site's registry was last seen, for the same reason; saves later
+            steps another look.
+
     Raises:
         RollbackFailedError: A service does not come back with the old files.
         HostsNotReadyError, HostsUnreachableError: As `check_nodes`.
     """
-    found = look_at_nodes(session, restart_order(session.site), login_server)
+    found = look_at_nodes(session, restart_order(session.site), login_server, endpoint_host)
     for node, facts in found.items():
         if isinstance(facts, NodeFacts) and facts.deadmen and not runs_well(session, node, facts):
             undo_all(session, node, facts)
-            found |= look_at_nodes(session, [node], login_server)
+            found |= look_at_nodes(session, [node], login_server, endpoint_host)
     return _judged(session, found)
 
 

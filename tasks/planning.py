@@ -1,12 +1,15 @@
-"""Make the plan of one site: read cloud, cluster and nodes, decide, and write nothing."""
+"""Make the plan of one site: read cloud, cluster and nodes, decide, and write nothing.
+
+All of it is one step. A fleet is planned every night, and what Prefect writes down of each step
+costs its server more than the look costs us (docs/decisions/0027-sites-with-nothing-to-do.md).
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from prefect import task
 
-from fleet.access_plan import ExistingAccess
 from fleet.chart_installer import InstallerChoice
 from fleet.client_tokens import further_clients
 from fleet.errors import FleetError, TemporaryError
@@ -33,7 +36,7 @@ from fleet.site_plan import SitePlan
 from fleet.sites import Node
 from tasks.access import read_client_access, read_sync_access
 from tasks.azure_limits import azure_slot
-from tasks.charts import check_cluster
+from tasks.charts import look_at_cluster
 from tasks.hosts import find_problems, look_at_nodes, tells_enough
 from tasks.policy import READ
 from tasks.pull_secrets import read_targets
@@ -42,6 +45,24 @@ from tasks.site_certificates import check_ca, read_ca
 from tasks.upstreams import Upstream
 
 
+@dataclass(frozen=True)
+class SiteLook:
+    """What was read of a site, and what an onboarding would write.
+
+    Attributes:
+        plan: Every write, and what stands in the way.
+        cloud: What Azure has.
+        cluster: What the cluster has, the pull secrets of the site's own client token among it.
+        further: The pull secrets of its other client tokens, by the token's name.
+    """
+
+    plan: SitePlan
+    cloud: CloudView
+    cluster: ClusterView
+    further: Mapping[str, PullView | FleetError] = field(default_factory=dict)
+
+
+@task(name="look at site", task_run_name="look at {session.site.name}", **READ)
 def plan_site(
     session: SiteSession, upstream: Upstream, last: SiteEndpoint | None = None
 ) -> SitePlan:
@@ -56,23 +77,38 @@ def plan_site(
         HostsUnreachableError: A node could not be looked at.
         TemporaryError: Something else could not be read.
     """
-    site, draft = session.site, Draft(session.site.name)
+    draft = Draft(session.site.name)
     login_server = upstream.facts.login_server
-    facts = view_nodes(session, login_server, last.host if last else "", draft)
-    cloud = view_cloud(session, upstream, _repositories(session, upstream, draft))
+    facts = _view_nodes(session, login_server, last.host if last else "", draft)
+    return look_at_site(session, upstream, facts, draft).plan
+
+
+def look_at_site(
+    session: SiteSession, upstream: Upstream, facts: Mapping[Node, NodeFacts], draft: Draft
+) -> SiteLook:
+    """Read everything but the nodes, whose facts are given, and finish the draft.
+
+    Raises:
+        HostsUnreachableError: A node, looked at again for a file of the plan, does not answer.
+        TemporaryError: Something else could not be read.
+    """
+    site, login_server = session.site, upstream.facts.login_server
+    cloud = _view_cloud(session, upstream, _repositories(session, upstream, draft))
     draft_access(site, cloud, draft)
-    cluster, known = view_cluster(session, _installer(session)), _credentials(session, cloud)
+    cluster, known = _view_cluster(session, _installer(session)), _credentials(session, cloud)
     draft_chart(site, cluster, known, draft)
     endpoint = endpoint_of(site, cluster, draft)
     ca = _ca(session, cluster, draft)
     plan = RegistriesPlan(login_server=login_server, endpoint=endpoint, ca=ca)
     draft_nodes(site, _complete(session, facts, plan), plan, draft)
     draft_pulls(site, cluster, known, plan, draft)
+    further = {}
     for view in further_clients(site):
         with session.seen_as(view):
-            _plan_client(session, upstream, cluster, plan, draft)
+            further[view.names.client_token] = _pulls(session)
+            _plan_client(session, upstream, cluster, plan, draft, further)
     note_window(site, known.now, draft)
-    return draft.plan()
+    return SiteLook(draft.plan(), cloud, cluster, further)
 
 
 def _plan_client(
@@ -81,27 +117,25 @@ def _plan_client(
     cluster: ClusterView,
     plan: RegistriesPlan,
     draft: Draft,
+    pulls: Mapping[str, PullView | FleetError],
 ) -> None:
     """Add what becomes of a client token besides the site's own, and of its pull secrets."""
     view = session.site
     repositories = _repositories(session, upstream, draft)
     if repositories is None:
         return
-    found, pulls = view_client(session), view_pulls(session)
+    with azure_slot(session.cloud.registry):
+        found = read_client_access(session.cloud.access, view)
     draft_client(view, repositories, found, draft)
     slots = found.token.slots if found.token else {}
     known = Credentials(session.cloud.registry.name, None, {}, slots, datetime.now(UTC))
-    draft_pulls(view, replace(cluster, pulls=pulls), known, plan, draft)
+    draft_pulls(view, replace(cluster, pulls=pulls[view.names.client_token]), known, plan, draft)
 
 
-def view_nodes(
+def _view_nodes(
     session: SiteSession, login_server: str, endpoint_host: str, draft: Draft
 ) -> dict[Node, NodeFacts]:
-    """Return what was found on the nodes; what stands in the way there is an obstacle.
-
-    Raises:
-        HostsUnreachableError: A node could not be looked at, worth another try.
-    """
+    """Return what was found on the nodes; what stands in the way there is an obstacle."""
     found = _look(session, restart_order(session.site), login_server, endpoint_host)
     facts = {}
     for node, one in found.items():
@@ -115,8 +149,7 @@ def view_nodes(
     return facts
 
 
-@task(name="look at Azure", task_run_name="look at {session.site.name} in Azure", **READ)
-def view_cloud(
+def _view_cloud(
     session: SiteSession, upstream: Upstream, repositories: tuple[str, ...] | None
 ) -> CloudView:
     """Return what Azure has of a site; `repositories` None: they could not be selected."""
@@ -137,31 +170,7 @@ def view_cloud(
         )
 
 
-@task(
-    name="look at a client token",
-    task_run_name="look at {session.site.names.client_token} in Azure",
-    **READ,
-)
-def view_client(session: SiteSession) -> ExistingAccess:
-    """Return what Azure has of one client token of a site."""
-    with azure_slot(session.cloud.registry):
-        return read_client_access(session.cloud.access, session.site)
-
-
-@task(
-    name="look at the pull secrets",
-    task_run_name="look at the pull secrets of {session.site.names.client_token}",
-    **READ,
-)
-def view_pulls(session: SiteSession) -> PullView | FleetError:
-    """Return what the cluster has of one client token's pull secrets, or why that is unknown."""
-    return _pulls(session)
-
-
-@task(
-    name="look at the cluster", task_run_name="look at the cluster of {session.site.name}", **READ
-)
-def view_cluster(session: SiteSession, installer: InstallerChoice | FleetError) -> ClusterView:
+def _view_cluster(session: SiteSession, installer: InstallerChoice | FleetError) -> ClusterView:
     """Return what a site's cluster has of what an onboarding makes there."""
     cluster, chart = session.cluster, session.site.chart
     by_helm = isinstance(installer, InstallerChoice) and installer.is_helm
@@ -176,7 +185,6 @@ def view_cluster(session: SiteSession, installer: InstallerChoice | FleetError) 
     )
 
 
-@task(name="look at the nodes", task_run_name="look at the nodes of {session.site.name}", **READ)
 def _look(
     session: SiteSession, nodes: Sequence[Node], login_server: str, endpoint_host: str
 ) -> dict[Node, NodeFacts | FleetError]:
@@ -214,7 +222,7 @@ def _repositories(session: SiteSession, upstream: Upstream, draft: Draft) -> tup
 
 def _installer(session: SiteSession) -> InstallerChoice | FleetError:
     try:
-        return check_cluster(session).installer
+        return look_at_cluster(session).installer
     except TemporaryError:
         raise
     except FleetError as error:

@@ -56,6 +56,7 @@ def _policy(retries: int, first_delay: float, timeout: float) -> Policy:
     }
 
 
+ONCE = _policy(retries=0, first_delay=0.0, timeout=300)
 READ = _policy(retries=4, first_delay=1.0, timeout=300)
 WRITE = _policy(retries=4, first_delay=2.0, timeout=900)
 WAIT = _policy(retries=2, first_delay=5.0, timeout=6 * 3600)

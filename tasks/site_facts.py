@@ -9,7 +9,7 @@ from fleet.errors import NotOnboardedError
 from fleet.helm_chart import connection_secret_name
 from fleet.outcomes import SiteEndpoint
 from fleet.passwords import PasswordMark, PasswordsInUse
-from fleet.pull_secrets import read_password
+from fleet.pull_secrets import first_mark, read_password
 from fleet.sync_notes import connection_of
 from tasks.policy import READ
 from tasks.pull_secrets import read_target_namespaces
@@ -66,10 +66,5 @@ def read_pull_password(session: SiteSession) -> SecretStr:
 
 
 def _client_mark(session: SiteSession) -> PasswordMark | None:
-    name = session.site.pull_secrets.name
-    for namespace in read_target_namespaces(session):
-        secret = session.cluster.find_secret(namespace, name)
-        mark = PasswordMark.from_annotations(secret.meta.annotations) if secret else None
-        if mark is not None:
-            return mark
-    return None
+    name, find = session.site.pull_secrets.name, session.cluster.find_secret
+    return first_mark(find(namespace, name) for namespace in read_target_namespaces(session))
