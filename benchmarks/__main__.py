@@ -78,10 +78,10 @@ def _with_prefect(
 ) -> Iterator[Run]:
     with running_server(folder, url) as server:
         for first in (True, False):
-            before = server.cpu_seconds()
+            before = server.cpu_seconds_at_rest()
             told = {"PREFECT_API_URL": server.url}
             figures = run_once("benchmarks.with_prefect", lab, folder, told)
-            figures["server_cpu"] = server.cpu_seconds() - before
+            figures["server_cpu"] = server.cpu_seconds_at_rest() - before
             yield run_of(*what, first, figures)
 
 

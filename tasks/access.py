@@ -18,7 +18,7 @@ from fleet.access_changes import (
 )
 from fleet.access_plan import ExistingAccess, plan_client_access, plan_sync_access
 from fleet.azure_errors import AzureBusyError
-from fleet.azure_objects import last_segment, same_name
+from fleet.azure_objects import ConnectedRegistryState, last_segment, same_name
 from fleet.client_tokens import clients_of
 from fleet.nesting import Descendant
 from fleet.outcomes import Outcome
@@ -105,10 +105,17 @@ def grant_client_access(
         return apply_steps(access, steps_of(steps, parts))
 
 
-def read_client_access(access: RegistryAccess, site: Site) -> ExistingAccess:
-    """Return what Azure has under the names of a site's client objects."""
+def read_client_access(
+    access: RegistryAccess, site: Site, known: ConnectedRegistryState | None = None
+) -> ExistingAccess:
+    """Return what Azure has under the names of a site's client objects.
+
+    `known` is the connected registry where it has just been read; none: it is read.
+    """
     names = site.names
-    return _read(access, names.client_scope_map, names.client_token, names.connected_registry)
+    return _read(
+        access, names.client_scope_map, names.client_token, names.connected_registry, known
+    )
 
 
 def read_clients(access: RegistryAccess, site: Site) -> tuple[tuple[Site, ExistingAccess], ...]:
@@ -117,7 +124,11 @@ def read_clients(access: RegistryAccess, site: Site) -> tuple[tuple[Site, Existi
 
 
 def _read(
-    access: RegistryAccess, scope_map: str, token: str, connected_registry: str
+    access: RegistryAccess,
+    scope_map: str,
+    token: str,
+    connected_registry: str,
+    known: ConnectedRegistryState | None = None,
 ) -> ExistingAccess:
     found = access.read_token(token)
     bound = found.scope_map_id if found else None
@@ -126,7 +137,7 @@ def _read(
         scope_map=access.read_scope_map(scope_map),
         token=found,
         token_scope_map=access.read_scope_map(last_segment(bound or "")) if elsewhere else None,
-        connected_registry=access.read_connected_registry(connected_registry),
+        connected_registry=known or access.read_connected_registry(connected_registry),
     )
 
 

@@ -1,6 +1,8 @@
 """Watch a chart come up: look, judge, say what is missing, give up when patience ends."""
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +16,7 @@ from fleet.chart_progress import (
     is_registry_pod,
     judge,
 )
-from fleet.cluster_objects import DeploymentView, JobView, PodView
+from fleet.cluster_objects import ChartView, DeploymentView, JobView, PodView, ServiceView
 from fleet.errors import FleetError, TemporaryError, WaitingForSiteError
 from fleet.outcomes import SiteEndpoint
 from fleet.pull_errors import (
@@ -31,6 +33,14 @@ from tasks.waiting import wait_for
 
 _LOG_LINES = 15
 _AZURE_EVERY = 5.0
+
+
+@dataclass(frozen=True)
+class Known:
+    """The HelmChart and the Services of its namespace, as a look has just found them."""
+
+    chart: ChartView | None
+    services: Sequence[ServiceView]
 
 
 def watch_chart(session: SiteSession) -> SiteEndpoint:
@@ -51,16 +61,26 @@ def watch_chart(session: SiteSession) -> SiteEndpoint:
     return endpoint
 
 
-def take_snapshot(session: SiteSession, connection_state: str, activation: str) -> Snapshot:
-    """Look once at a site's cluster; what Azure says is given, and Azure is not asked."""
-    watch = _Watch(session, connection_state=connection_state, activation=activation)
+def take_snapshot(
+    session: SiteSession, connection_state: str, activation: str, known: Known | None = None
+) -> Snapshot:
+    """Look once at a site's cluster; what Azure says is given, and Azure is not asked.
+
+    Args:
+        session: The site.
+        connection_state: What Azure says of the connection.
+        activation: Whether it says that the connected registry was activated.
+        known: What has just been read of the cluster; none: it is read.
+    """
+    watch = _Watch(session, known, connection_state=connection_state, activation=activation)
     return watch.snapshot()
 
 
 class _Watch:
     """What has to be remembered from one look to the next."""
 
-    def __init__(self, session: SiteSession, **azure: str) -> None:
+    def __init__(self, session: SiteSession, known: Known | None = None, **azure: str) -> None:
+        self._known = known
         self.last_error: FleetError | None = None
         self._session = session
         self._broken_since = 0.0
@@ -98,7 +118,10 @@ class _Watch:
         if self._by_helm:
             return self._release(Snapshot(installer="helm", **self._azure))
         cluster, chart = self._session.cluster, self._session.site.chart
-        found = cluster.find_chart(chart.namespace, chart.release)
+        if self._known is not None:
+            found = self._known.chart
+        else:
+            found = cluster.find_chart(chart.namespace, chart.release)
         job = None
         if found is not None and found.job_name:
             job = cluster.find_job(chart.namespace, found.job_name)
@@ -118,7 +141,10 @@ class _Watch:
 
     def _ready(self, seen: Snapshot) -> Snapshot:
         session = self._session
-        services = session.cluster.list_services(session.site.chart.namespace)
+        if self._known is not None:
+            services = tuple(self._known.services)
+        else:
+            services = tuple(session.cluster.list_services(session.site.chart.namespace))
         endpoint = find_endpoint(session.site.chart, services)
         answer = self._ask(endpoint) if isinstance(endpoint, SiteEndpoint) else {}
         self._read_azure()

@@ -31,14 +31,17 @@ from tasks.sessions import SiteSession
 
 
 def choose(session: SiteSession) -> InstallerChoice:
-    """Return who installs the chart at a site.
+    """Return who installs the chart at a site; a session finds that out once.
 
     Raises:
         ClusterNotSuitableError: The fleet file's choice does not fit the cluster.
     """
     chart = session.site.chart
-    definition = session.cluster.find_chart_definition() if chart.installer != "helm" else None
-    return choose_installer(chart, definition)
+    if session.installer is None or session.installer[0] != chart:
+        cluster, is_helm = session.cluster, chart.installer == "helm"
+        definition = None if is_helm else cluster.find_chart_definition()
+        session.installer = (chart, choose_installer(chart, definition))
+    return session.installer[1]
 
 
 def check_installer(session: SiteSession) -> InstallerChoice:

@@ -5,6 +5,8 @@ costs its server more than the look costs us (docs/decisions/0027-sites-with-not
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -88,14 +90,20 @@ def look_at_site(
 ) -> SiteLook:
     """Read everything but the nodes, whose facts are given, and finish the draft.
 
+    Azure and the cluster are asked at the same time: both are far away, and from each other too.
+
     Raises:
         HostsUnreachableError: A node, looked at again for a file of the plan, does not answer.
         TemporaryError: Something else could not be read.
     """
     site, login_server = session.site, upstream.facts.login_server
-    cloud = _view_cloud(session, upstream, _repositories(session, upstream, draft))
+    repositories = _repositories(session, upstream, draft)
+    with ThreadPoolExecutor(1, thread_name_prefix="look at Azure") as pool:
+        asked = pool.submit(copy_context().run, _view_cloud, session, upstream, repositories)
+        cluster = _view_cluster(session, _installer(session))
+        cloud = asked.result()
+    known = _credentials(session, cloud)
     draft_access(site, cloud, draft)
-    cluster, known = _view_cluster(session, _installer(session)), _credentials(session, cloud)
     draft_chart(site, cluster, known, draft)
     endpoint = endpoint_of(site, cluster, draft)
     ca = _ca(session, cluster, draft)
@@ -155,6 +163,7 @@ def _view_cloud(
     """Return what Azure has of a site; `repositories` None: they could not be selected."""
     site, access = session.site, session.cloud.access
     with azure_slot(session.cloud.registry):
+        sync = read_sync_access(access, site)
         parent = site.fed_by and access.read_connected_registry(site.fed_by.connected_registry)
         return CloudView(
             registry=upstream.facts,
@@ -165,8 +174,8 @@ def _view_cloud(
                 for one in upstream.tree.above(site)
             ),
             parent=parent or None,
-            sync=read_sync_access(access, site),
-            client=read_client_access(access, site),
+            sync=sync,
+            client=read_client_access(access, site, sync.connected_registry),
         )
 
 

@@ -17,11 +17,12 @@ from clients.registry_access import RegistryAccess
 from clients.registry_catalog import RegistryCatalog
 from clients.site_registry import SiteRegistry
 from clients.ssh_host import SshEndpoint, SshHost, SshLogin
+from fleet.chart_installer import InstallerChoice
 from fleet.distributions import DISTRIBUTIONS
 from fleet.errors import WaitingError
 from fleet.outcomes import SiteEndpoint
 from fleet.site_certificates import Authorities
-from fleet.sites import AcrRegistry, Jump, Node, Site, Tls
+from fleet.sites import AcrRegistry, Chart, Jump, Node, Site, Tls
 from tasks.site_certificates import load_authorities
 
 
@@ -112,6 +113,7 @@ class SiteSession(SiteNodes):
         self._registry_stack = stack.enter_context(ExitStack())
         self.kubeconfigs: Mapping[str, SecretStr | None] = {}
         self.held: dict[str, WaitingError] = {}
+        self.installer: tuple[Chart, InstallerChoice] | None = None
 
     @property
     def server(self) -> EdgeNode:

@@ -19,7 +19,7 @@ from fleet.plan_draft import Draft
 from fleet.plan_pulls import PullView
 from fleet.pull_secrets import first_mark
 from fleet.sync_notes import connection_of
-from tasks.chart_watch import take_snapshot
+from tasks.chart_watch import Known, take_snapshot
 from tasks.planning import SiteLook, look_at_site
 from tasks.policy import ONCE
 from tasks.run_log import say
@@ -40,18 +40,12 @@ class SettledSite:
     passwords: PasswordsInUse
 
 
-@task(
-    name="look for something to do",
-    task_run_name="look for something to do at {session.site.name}",
-    **ONCE,
-)
 def find_settled(
     session: SiteSession, upstream: Upstream, facts: Sequence[NodeFacts]
 ) -> SettledSite | None:
     """Return what was found of a site at which there is nothing to do; None: take every step.
 
-    Whatever can't be told here, or is in the way, the steps find out and say; so nothing is tried
-    again. Whether the site accepts its password is left to the proof.
+    A site whose nodes do not know the registry yet is not looked at any further.
 
     Args:
         session: The site.
@@ -59,8 +53,23 @@ def find_settled(
         facts: What was found on its nodes in this run.
     """
     if not all(one.knows(upstream.facts.login_server) for one in facts):
-        say("its nodes do not know the registry yet")
         return None
+    return _look(session, upstream, facts)
+
+
+@task(
+    name="look for something to do",
+    task_run_name="look for something to do at {session.site.name}",
+    **ONCE,
+)
+def _look(
+    session: SiteSession, upstream: Upstream, facts: Sequence[NodeFacts]
+) -> SettledSite | None:
+    """Look at everything but the nodes.
+
+    Whatever can't be told here, or is in the way, the steps find out and say; so nothing is tried
+    again. Whether the site accepts its password is left to the proof.
+    """
     site = session.site
     nodes = {node: one for node in site.nodes for one in facts if one.node == node.name}
     try:
@@ -70,7 +79,9 @@ def find_settled(
         if open_points or state is None:
             say("; ".join(open_points) or "it has no connected registry")
             return None
-        verdict = judge(site, take_snapshot(session, state.connection_state, state.activation))
+        known = Known(look.cluster.chart, look.cluster.services)
+        seen = take_snapshot(session, state.connection_state, state.activation, known)
+        verdict = judge(site, seen)
     except FleetError as error:
         say(f"it could not be told: {error}")
         return None

@@ -34,6 +34,7 @@ class Upstream:
         """Take the open registry, what was found about it, its repositories, the fleet's tree."""
         self.cloud, self.facts, self.catalog, self.tree = cloud, facts, catalog, tree
         self._probes: dict[tuple[object, ...], ProbeImage] = {}
+        self._guards: dict[tuple[object, ...], Lock] = {}
         self._lock = Lock()
 
     def repositories_of(self, site: Site) -> tuple[str, ...]:
@@ -56,10 +57,12 @@ class Upstream:
             return Descendant(site, None)
 
     def probe_image_of(self, site: Site) -> ProbeImage:
-        """Return the image with which a site's pulls are proven."""
+        """Return the image that proves a site; one that others need as well is read once."""
         repositories = self.repositories_of(site)
         key = (site.probe_image, repositories)
         with self._lock:
+            guard = self._guards.setdefault(key, Lock())
+        with guard:
             if key not in self._probes:
                 self._probes[key] = read_probe_image(self.cloud, site, repositories)
             return self._probes[key]

@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.usefixtures("prefect_harness"),
 ]
 FIRST_RUN, RUN_WITHOUT_CHANGE = 30, 8
-CALLS_WITHOUT_CHANGE = 40
+CALLS_WITHOUT_CHANGE = 25
 LOOK = "systemctl show"
 
 
