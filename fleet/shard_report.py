@@ -1,14 +1,28 @@
 """What the run of a shard tells the run that dispatched it: one JSON document, written anew."""
 
+import hashlib
+
 from fleet.results import SiteResult
+from fleet.site_plan import FleetPlan
 from fleet.strict import Strict
+
+FOLDER = "shards"
+"""Where orders and reports are in the storage for results."""
+_MARK = 16
 
 
 class ShardOrder(Strict):
-    """What a run says to all of its shards; a shard that cannot read it has another storage."""
+    """What a run says to all of its shards; a shard that cannot read it has another storage.
+
+    Attributes:
+        fleet: The fleet's name.
+        fingerprint: Of the fleet file that the run has, see `fleet.shards.fingerprint`.
+        plan: What is to be done, where the run applies a plan: its file is not on every machine.
+    """
 
     fleet: str
     fingerprint: str
+    plan: FleetPlan | None = None
 
 
 class ShardReport(Strict):
@@ -21,11 +35,19 @@ class ShardReport(Strict):
     results: tuple[SiteResult, ...] = ()
 
 
+def mark_of(order: ShardOrder) -> str:
+    """Return what tells shards of one order from those of another: its fleet file and its plan."""
+    if order.plan is None:
+        return order.fingerprint
+    plan = hashlib.sha256(order.plan.model_dump_json().encode()).hexdigest()
+    return f"{order.fingerprint}-{plan[:_MARK]}"
+
+
 def order_key(run: str) -> str:
     """Return the storage key of the order of a dispatching run."""
-    return f"shards/{run}/order.json"
+    return f"{FOLDER}/{run}/order.json"
 
 
 def report_key(run: str) -> str:
     """Return the storage key of what a shard's run reports."""
-    return f"shards/{run}/report.json"
+    return f"{FOLDER}/{run}/report.json"

@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from fleet.fleet_plan import require_fit, require_size, sites_to_apply, written_beyond
 from fleet.plan_errors import PlanBlockedError, PlanMovedError
 from fleet.results import FleetReport
+from fleet.selection import select_sites
 from fleet.site_plan import FleetPlan, moved_since
 from flows.onboard import onboard_open_site
 from flows.running import run_fleet
@@ -17,6 +18,7 @@ from tasks.plan_files import read_plan
 from tasks.planning import plan_site
 from tasks.reporting import end_of_run
 from tasks.sessions import open_site
+from tasks.shard_run import parent_of_this_run, read_ordered_plan
 from tasks.site_locks import site_to_itself
 from tasks.site_runs import SiteRun
 from tasks.upstreams import Upstream
@@ -26,6 +28,7 @@ from tasks.upstreams import Upstream
 def apply_plan(
     fleet_file: str,
     plan_file: str,
+    sites: list[str] | None = None,
     over: list[Literal["deletions", "restarts"]] | None = None,
     resume: bool = False,
     ignore_windows: bool = False,
@@ -35,14 +38,17 @@ def apply_plan(
     Args:
         fleet_file: Path of the fleet file that the plan was made from.
         plan_file: Path of the plan, as `plan fleet` wrote it with `out`.
+        sites: Names or globs of sites: of the plan only these; none: all of it.
         over: Limits of the fleet file that this plan may pass.
         resume: Leave out what is done since the last run of this, which was interrupted, began.
         ignore_windows: Restart what is due outside of maintenance windows too.
     """
-    fleet, plan = read_fleet(fleet_file), read_plan(plan_file)
+    fleet, parent = read_fleet(fleet_file), parent_of_this_run()
+    plan = read_ordered_plan(parent) if parent else read_plan(plan_file)
     require_fit(plan, fleet, plan_file)
     require_size(plan, fleet.limits, over or ())
-    names = sites_to_apply(plan)
+    chosen = {site.name for site in select_sites(fleet, sites)}
+    names = [name for name in sites_to_apply(plan) if name in chosen]
     if not names:
         return end_of_run(FleetReport.of("apply", fleet.name, ()))
     return run_fleet(
@@ -51,9 +57,11 @@ def apply_plan(
         fleet_file,
         names,
         read_only=not _prepares(plan),
+        in_shards=True,
         in_waves=True,
         resume=resume,
         ignore_windows=ignore_windows,
+        plan=plan,
     )
 
 

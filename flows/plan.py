@@ -1,7 +1,6 @@
 """Plan: show every change that an onboarding would make to sites, and write nothing."""
 
 from datetime import UTC, datetime
-from functools import partial
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -9,6 +8,7 @@ from prefect.client.schemas.objects import State
 from fleet.fleet_plan import excess, fleet_digest, fleet_plan
 from fleet.plan_errors import PlanBlockedError
 from fleet.selection import select_sites
+from flows.running import by_workers, run_shard, working_here
 from tasks.fleet_files import read_fleet
 from tasks.plan_files import keep_plan
 from tasks.planning import plan_site
@@ -16,8 +16,9 @@ from tasks.progress_bar import showing_progress
 from tasks.reporting import end_of_run, publish_plan
 from tasks.run_names import name_run
 from tasks.sessions import open_site
-from tasks.site_runs import SiteRun, run_sites, sites_at_once
-from tasks.upstreams import Upstreams, open_upstreams
+from tasks.shard_run import parent_of_this_run
+from tasks.site_runs import SiteRun
+from tasks.upstreams import Upstream
 
 
 @flow(name="plan fleet", flow_run_name="plan sites of {fleet_file}", persist_result=False)
@@ -39,13 +40,15 @@ def plan_fleet(
     """
     fleet = read_fleet(fleet_file)
     chosen = select_sites(fleet, sites, tags, labels)
+    here, parent = working_here("plan", plan, fleet, chosen, looking=True), parent_of_this_run()
+    if parent is not None:
+        return run_shard(fleet, chosen, parent, here)
     name_run("plan", fleet, chosen)
     with (
-        open_upstreams(fleet, chosen, looking=True) as upstreams,
         showing_progress(fleet.name, "plan", len(chosen)),
+        by_workers("plan", fleet) or here as work_on,
     ):
-        at_once = sites_at_once(fleet.max_sites_at_once)
-        report = run_sites("plan", fleet.name, chosen, partial(plan, upstreams), at_once)
+        report = work_on(chosen, None)
     made = fleet_plan(report, fleet_digest(fleet), datetime.now(UTC))
     publish_plan(made, excess(made, fleet.limits))
     if out is not None:
@@ -53,14 +56,13 @@ def plan_fleet(
     return end_of_run(report)
 
 
-def plan(upstreams: Upstreams, run: SiteRun) -> None:
+def plan(run: SiteRun, upstream: Upstream) -> None:
     """Plan one site; its record is read and stays as the last real run left it.
 
     Raises:
         PlanBlockedError: Something is in the way; the rest of the plan is kept all the same.
     """
     run.keeps_record = False
-    upstream = upstreams.of(run.site)
     with open_site(run.site, upstream.cloud) as session:
         found = run.plan = plan_site(session, upstream, run.record.endpoint)
     if found.obstacles:

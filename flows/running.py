@@ -1,7 +1,7 @@
 """What every fleet flow has in common: read, choose, run each site, show, and end as it went."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from fleet.nesting import Tree
 from fleet.results import FleetReport
 from fleet.selection import select_sites
 from fleet.shard_settings import Dispatch
+from fleet.site_plan import FleetPlan
 from fleet.sites import Fleet, Site
 from fleet.waves import Wave
 from tasks.dispatch import dispatch_sites
@@ -46,6 +47,7 @@ def run_fleet(
     in_waves: bool = False,
     resume: bool = False,
     ignore_windows: bool = False,
+    plan: FleetPlan | None = None,
 ) -> State[None]:
     """Do `work` on the chosen sites and return the state in which the flow run ends.
 
@@ -63,6 +65,7 @@ def run_fleet(
         in_waves: Go over the fleet as its `waves` say, and remember what was done.
         resume: Leave out what is done since the last run of this, which was interrupted, began.
         ignore_windows: Restart what is due outside of maintenance windows too.
+        plan: What `work` does, where that is a plan; workers get it too.
     """
     written = read_fleet(fleet_file)
     fleet = written.without_preparations() if read_only else written
@@ -70,19 +73,16 @@ def run_fleet(
     sites = select_sites(fleet, names, tags, labels)
     before = order(Tree(fleet.sites), sites)
     parent = parent_of_this_run()
+    here = working_here(verb, work, fleet, sites, before)
     if parent is not None:
-        tag_run(sites)
-        with reporting(written, parent), _working_here(verb, work, fleet, sites, before) as work_on:
-            return end_of_run(work_on(sites, None))
+        return run_shard(written, sites, parent, here)
     name_run(verb, written, sites)
     choice = {"names": names or (), "tags": tags or (), "labels": labels or ()}
     course = one_wave(sites)
     if in_waves:
         course = open_course(verb, fleet, sites, before, choice, resume=resume)
-    workers = nullcontext(partial(_dispatch, verb, written))
-    by_workers = in_shards and written.dispatch is Dispatch.DEPLOYMENT
-    here = _working_here(verb, work, fleet, sites, before)
-    with showing_progress(fleet.name, verb, len(sites)), workers if by_workers else here as work_on:
+    workers = by_workers(verb, written, plan) if in_shards else None
+    with showing_progress(fleet.name, verb, len(sites)), workers or here as work_on:
         report = run_waves(verb, fleet.name, course, work_on)
     close_course(course, report)
     publish_fleet(report, (site.name for site in written.sites))
@@ -90,20 +90,52 @@ def run_fleet(
     return end_of_run(report)
 
 
-def _dispatch(verb: str, fleet: Fleet, sites: Sequence[Site], _wave: Wave | None) -> FleetReport:
-    return dispatch_sites(verb, fleet, sites)
+def run_shard(
+    fleet: Fleet, sites: Sequence[Site], parent: str, here: AbstractContextManager[WorkOn]
+) -> State[None]:
+    """Work on a shard's sites, tell the run that dispatched it, and return how the shard ends.
+
+    Args:
+        fleet: The fleet as this machine's file has it.
+        sites: The shard's.
+        parent: The run that dispatched it.
+        here: Works on them, see `working_here`.
+    """
+    tag_run(sites)
+    with reporting(fleet, parent), here as work_on:
+        return end_of_run(work_on(sites, None))
+
+
+def by_workers(
+    verb: str, fleet: Fleet, plan: FleetPlan | None = None
+) -> AbstractContextManager[WorkOn] | None:
+    """Return what has workers do `verb`, where the fleet file says `dispatch: deployment`."""
+    if fleet.dispatch is not Dispatch.DEPLOYMENT:
+        return None
+    return nullcontext(partial(_dispatch, verb, fleet, plan))
+
+
+def _dispatch(
+    verb: str, fleet: Fleet, plan: FleetPlan | None, sites: Sequence[Site], _wave: Wave | None
+) -> FleetReport:
+    return dispatch_sites(verb, fleet, sites, plan=plan)
 
 
 @contextmanager
-def _working_here(
+def working_here(
     verb: str,
     work: Work,
     fleet: Fleet,
     sites: Sequence[Site],
-    before: Mapping[str, frozenset[str]],
+    before: Mapping[str, frozenset[str]] | None = None,
+    *,
+    looking: bool = False,
 ) -> Iterator[WorkOn]:
-    """Open what the sites are fed from, and yield what works on some of them in this process."""
-    with open_upstreams(fleet, sites) as upstreams:
+    """Open what the sites are fed from, and yield what works on some of them in this process.
+
+    `looking`: the registries are not prepared, and only looked at.
+    """
+    with open_upstreams(fleet, sites, looking=looking) as upstreams:
 
         def work_on(some: Sequence[Site], wave: Wave | None) -> FleetReport:
             return run_sites(
@@ -112,7 +144,7 @@ def _working_here(
                 some,
                 partial(_with_upstream, work, upstreams),
                 sites_at_once(fleet.max_sites_at_once),
-                before,
+                before or {},
                 tags=[f"wave:{wave.number}"] if wave and wave.of > 1 else [],
             )
 

@@ -9,6 +9,7 @@ with those sites that had not ended; the site locks (`tasks.site_locks`) keep it
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +18,9 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from fleet.dispatch_errors import ResultStorageError
 from fleet.nesting import Tree
 from fleet.results import FleetReport, SiteResult, Status
-from fleet.shard_report import ShardOrder, ShardReport, order_key, report_key
+from fleet.shard_report import FOLDER, ShardOrder, ShardReport, mark_of, order_key, report_key
 from fleet.shards import Shard, cut, fingerprint, lost, rest_of, startable
+from fleet.site_plan import FleetPlan
 from fleet.sites import Fleet, Site
 from tasks.progress import announce, tell, tell_report
 from tasks.run_log import note, warn
@@ -32,6 +34,8 @@ _UNTAKEN = 120.0
 _SAID_AGAIN = 900.0
 _FOR_A_WORKER = ("Scheduled", "Late")
 """Not those that the server holds back itself, because as many as allowed are under way."""
+_KEPT = timedelta(days=30)
+"""For how long reports of shards are of use: to runs that are tried again, and to people."""
 _SELECTORS = ("tags", "labels")
 
 
@@ -40,6 +44,7 @@ def dispatch_sites(
     fleet: Fleet,
     sites: Sequence[Site],
     *,
+    plan: FleetPlan | None = None,
     every: float = _POLL,
     clock: Callable[[], float] = time.monotonic,
 ) -> FleetReport:
@@ -49,6 +54,7 @@ def dispatch_sites(
         verb: What is done, as it stands in run names.
         fleet: The fleet as the file has it.
         sites: Those of it that are worked on.
+        plan: What is done to them, where a plan is applied; the shards get it with their order.
         every: Seconds between two looks at the shards.
         clock: Tells for how many seconds a shard was silent.
 
@@ -56,7 +62,8 @@ def dispatch_sites(
         ShardDeploymentMissingError: `acrfleet deploy` has not been run since this flow has shards.
         ResultStorageError: The storage for results takes nothing.
     """
-    dispatcher = _Dispatcher(verb, fleet, sites, this_run(), clock)
+    order = ShardOrder(fleet=fleet.name, fingerprint=fingerprint(fleet), plan=plan)
+    dispatcher = _Dispatcher(verb, fleet, sites, this_run(), order, clock)
     try:
         return dispatcher.run(every)
     except BaseException as reason:
@@ -82,11 +89,12 @@ class _Dispatcher:
         fleet: Fleet,
         sites: Sequence[Site],
         parent: Parent,
+        order: ShardOrder,
         clock: Callable[[], float],
     ) -> None:
         self._verb, self._fleet, self._sites, self._parent = verb, fleet, sites, parent
-        self._clock = clock
-        self._mark = fingerprint(fleet)
+        self._clock, self._order = clock, order
+        self._mark = mark_of(order)
         self._documents = SharedDocuments()
         self._runs = ShardRuns(parent)
         self._results: dict[str, SiteResult] = {}
@@ -96,8 +104,8 @@ class _Dispatcher:
 
     def run(self, every: float) -> FleetReport:
         """Go on until every site has a result."""
-        order = ShardOrder(fleet=self._fleet.name, fingerprint=self._mark)
-        self._documents.write(order_key(str(self._parent.run)), order)
+        self._documents.forget_old(FOLDER, _KEPT)
+        self._documents.write(order_key(str(self._parent.run)), self._order)
         taken = self._take_up()
         left = [site for site in self._sites if site.name not in taken]
         self._waiting = list(cut(left, Tree(self._fleet.sites), self._fleet.shards.size))

@@ -20,6 +20,7 @@ from fleet.dispatch_errors import (
 from fleet.results import SiteResult
 from fleet.shard_report import ShardOrder, ShardReport, order_key, report_key
 from fleet.shards import fingerprint
+from fleet.site_plan import FleetPlan
 from fleet.sites import Fleet
 from tasks.prefect_patience import patiently
 from tasks.progress import hearing_results
@@ -73,7 +74,12 @@ def _take_name(run: FlowRun) -> None:
     patiently(lambda client: client.update_flow_run(run.id, name=name))
 
 
-def _check_order(documents: SharedDocuments, fleet: Fleet, parent: str) -> None:
+def read_order(documents: SharedDocuments, parent: str) -> ShardOrder:
+    """Return what the run that dispatched this one has left for its shards.
+
+    Raises:
+        ResultStorageNotSharedError: It is not in this machine's storage.
+    """
     order = documents.read(order_key(parent), ShardOrder)
     if order is None:
         raise ResultStorageNotSharedError(
@@ -81,6 +87,27 @@ def _check_order(documents: SharedDocuments, fleet: Fleet, parent: str) -> None:
             f"one here, {documents}, it is not. Give all machines the same "
             "PREFECT_DEFAULT_RESULT_STORAGE_BLOCK (docs/how-to/run-on-several-machines.md)."
         )
+    return order
+
+
+def read_ordered_plan(parent: str) -> FleetPlan:
+    """Return the plan that the run that dispatched this one applies.
+
+    Raises:
+        ResultStorageNotSharedError: That run's order is not in this machine's storage.
+        FleetFileDiffersError: It is of another version of acrfleet, and holds no plan.
+    """
+    plan = read_order(SharedDocuments(), parent).plan
+    if plan is None:
+        raise FleetFileDiffersError(
+            "the run that dispatched this one gave no plan, so its machine has another version of "
+            "acrfleet. Bring the same to both; no site was touched."
+        )
+    return plan
+
+
+def _check_order(documents: SharedDocuments, fleet: Fleet, parent: str) -> None:
+    order = read_order(documents, parent)
     if order.fingerprint != fingerprint(fleet):
         raise FleetFileDiffersError(
             "the fleet file of this worker is not the one of the run that dispatched this one "

@@ -99,7 +99,7 @@ class ShardRuns:
             name: Of the run, for people.
             parameters: Of the flow.
             tags: By which people find it.
-            mark: The fingerprint of the fleet file.
+            mark: Of the order, see `fleet.shard_report.mark_of`.
         """
         parent = self._parent
         unique = f"{parent.run}-{parent.attempt}-{key}"
@@ -126,7 +126,7 @@ class ShardRuns:
     def earlier(self, mark: str) -> list[FlowRun]:
         """Return runs to take up: all of this run, and those under way of one that was killed.
 
-        Only runs of the same fleet file and the same parameters, other sites aside.
+        Only runs of the same fleet file, plan and parameters, other sites aside.
         """
         mine = FlowRunFilter(
             parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[self._parent.run])
@@ -166,7 +166,7 @@ class ShardRuns:
 
     @staticmethod
     def _comparable(parameters: Mapping[str, Any]) -> dict[str, Any]:
-        aside = {"sites", "tags", "labels", "fleet_file", "resume"}
+        aside = {"sites", "tags", "labels", "fleet_file", "plan_file", "out", "resume"}
         return {
             name: value
             for name, value in parameters.items()

@@ -1,10 +1,14 @@
 """Documents that one run writes and another one reads, as they are, in Prefect's result storage."""
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
+from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
-from prefect.filesystems import WritableFileSystem
+from prefect.filesystems import LocalFileSystem, WritableFileSystem
 from prefect.results import get_default_result_storage
 from pydantic import ValidationError
 
@@ -51,6 +55,25 @@ class SharedDocuments:
             return kind.model_validate_json(content)
         except ValidationError:
             return None
+
+    def forget_old(self, folder: str, age: timedelta) -> None:
+        """Remove the documents below `folder` that were last written longer ago than `age`.
+
+        Only where the storage is a folder on a disk. Blob storage has lifecycle rules for that
+        (docs/how-to/run-on-several-machines.md), and Prefect's blocks for it cannot delete.
+        """
+        if not isinstance(self._storage, LocalFileSystem):
+            return
+        top = Path(self._storage.basepath or "").expanduser() / folder
+        before = time.time() - age.total_seconds()
+        with suppress(OSError):  # another run may be at it, too
+            for path in sorted(top.rglob("*"), reverse=True):
+                if path.stat().st_mtime >= before:
+                    continue  # an empty folder may be about to be written to
+                if path.is_file():
+                    path.unlink()
+                elif not any(path.iterdir()):
+                    path.rmdir()
 
     def __str__(self) -> str:
         """Say where it is."""

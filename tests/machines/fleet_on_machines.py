@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,13 @@ class FleetOnMachines:
     def acrfleet(self, name: str, *arguments: str) -> Program:
         """Start a command of an operator; its output is its log."""
         return self.stack.run(name, [sys.executable, "-m", "cli", *arguments], self.environment)
+
+    def change_fleet(self, sites: Collection[str], **changes: Any) -> None:
+        """Write the fleet file anew, with other fields of these sites."""
+        content = yaml.safe_load(self.fleet_file.read_text())
+        for site in content["sites"]:
+            site.update(changes if site["name"] in sites else {})
+        self.fleet_file.write_text(yaml.safe_dump(content))
 
     def worker(self, name: str, limit: int) -> Program:
         """Start a worker on a machine of its own, with a login for Azure."""
@@ -94,9 +101,7 @@ def fleet_on_machines(
 def _deploy(found: FleetOnMachines) -> None:
     """Deploy what the tests need of deployments/prefect.yaml, by `acrfleet deploy`."""
     content = yaml.safe_load((ROOT / "deployments/prefect.yaml").read_text())
-    content["deployments"] = [
-        one for one in content["deployments"] if one["name"] == "shard" and "onboard" in one["tags"]
-    ]
+    content["deployments"] = [one for one in content["deployments"] if one["name"] == "shard"]
     file = found.folder / "prefect.yaml"
     file.write_text(yaml.safe_dump(content))
     options = ("--file", str(file), "--pool", POOL, "--create-pool")

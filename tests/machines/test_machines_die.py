@@ -64,6 +64,31 @@ def test_a_worker_an_api_server_and_the_run_itself_are_killed_and_every_site_is_
     assert_every_record_is_kept(machines, report)
     assert_the_ui_finds_every_site(machines)
     assert_the_shards_tell_what_happened(machines)
+    assert_workers_plan_and_do_exactly_that(machines)
+
+
+def assert_workers_plan_and_do_exactly_that(machines: FleetOnMachines) -> None:
+    """What one machine has planned with its workers is applied by them, without its file."""
+    changed, fleet_file = sorted(machines.lab())[:24], str(machines.fleet_file)
+    machines.change_fleet(changed, connected_registry={"log_level": "Debug"})
+    plan = machines.folder / "monday.plan"
+    options = [f"--site={name}" for name in changed]
+    made = machines.acrfleet("plan", "plan", fleet_file, *options, "--out", str(plan))
+    assert made.process.wait(_PATIENCE) == 2, made.last_words
+    done = machines.acrfleet("apply", "apply", fleet_file, "--plan", str(plan), "--yes", "--json")
+    assert done.process.wait(_PATIENCE) == 0, done.last_words
+    report = report_of(done)
+    assert {one.site: (str(one.status), one.changes) for one in report.results} == dict.fromkeys(
+        changed, ("done", 1)
+    )
+    for verb in ("plan", "apply"):
+        shards = machines.ask("flow_runs", {"flow_runs": {"tags": {"all_": [f"verb:{verb}"]}}})
+        sites = [name for one in shards if "shard" in one["tags"] for name in _sites_of(one)]
+        assert sorted(sites) == changed, verb
+
+
+def _sites_of(shard: dict[str, Any]) -> list[str]:
+    return list(shard["parameters"]["sites"])
 
 
 def assert_every_site_serves_and_nobody_met_anybody_there(machines: FleetOnMachines) -> None:

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -12,9 +13,12 @@ from prefect import Flow, flow
 from prefect.client.schemas.objects import StateType
 
 from fleet.dispatch_errors import ShardDeploymentMissingError
+from fleet.outcomes import Action
 from fleet.results import FleetReport, Status
+from fleet.shard_report import ShardOrder
 from fleet.shard_settings import Shards
 from fleet.shards import fingerprint
+from fleet.site_plan import FleetPlan, Part, PlannedChange, SitePlan
 from fleet.sites import Fleet
 from tasks.dispatch import dispatch_sites
 from tasks.progress import Step, collecting_reports, observing
@@ -47,8 +51,15 @@ class Fleeting(NamedTuple):
         return self.reports[-1]
 
 
-def a_flow(fleet: Fleet, clock: Callable[[], float] = time.monotonic, **options: Any) -> Fleeting:
+def a_flow(
+    fleet: Fleet,
+    clock: Callable[[], float] = time.monotonic,
+    plans: Iterable[FleetPlan] = (),
+    **options: Any,
+) -> Fleeting:
+    """Return a flow that dispatches; each of its runs applies the next of `plans`."""
     reports: list[FleetReport] = []
+    next_plan = iter(plans)
 
     @flow(name=f"dispatching {next(NUMBERS)}", **options)
     def dispatching(
@@ -57,7 +68,10 @@ def a_flow(fleet: Fleet, clock: Callable[[], float] = time.monotonic, **options:
         tags: list[str] | None = None,
         now: bool = False,
     ) -> None:
-        reports.append(dispatch_sites("onboard", fleet, fleet.sites, every=0.1, clock=clock))
+        plan = next(next_plan, None)
+        reports.append(
+            dispatch_sites("onboard", fleet, fleet.sites, plan=plan, every=0.1, clock=clock)
+        )
 
     return Fleeting(dispatching, reports)
 
@@ -295,6 +309,32 @@ def test_a_run_with_other_parameters_leaves_shards_of_others_alone() -> None:
         go_on.set()
         assert statuses(fleeting.run(now=True)) == ALL_DONE
         assert len(worker.runs()) == 4
+
+
+def a_plan(headline: str) -> FleetPlan:
+    change = PlannedChange(
+        part=Part.SYNC, kind="connected registry", name=headline, action=Action.CHANGED
+    )
+    sites = tuple(SitePlan(site=name, changes=(change,)) for name in NAMES)
+    return FleetPlan(fleet="northsea", fleet_digest="x", made_at=datetime.now(UTC), sites=sites)
+
+
+def test_shards_get_the_plan_with_their_order_and_those_of_another_plan_are_left_alone() -> None:
+    go_on, plans = threading.Event(), [a_plan("first"), a_plan("second")]
+    fleeting, orders = a_flow(a_fleet(), plans=plans), list[ShardOrder | None]()
+    halves = in_two_halves(go_on)
+
+    def script(taken: Taken) -> None:
+        orders.append(taken.order)
+        halves(taken)
+
+    with Worker(fleeting.flow, script).at_work() as worker, interrupted_once():
+        with pytest.raises(BrokenOffError):
+            fleeting.run()
+        go_on.set()
+        assert statuses(fleeting.run()) == ALL_DONE
+        assert len(worker.runs()) == 4
+    assert [order.plan for order in orders if order] == [*plans[:1] * 2, *plans[1:] * 2]
 
 
 def test_ctrl_c_ends_the_shards_and_tells_what_is_done_so_far() -> None:
