@@ -85,8 +85,7 @@ def onboard(run: SiteRun, upstream: Upstream) -> None:
 def onboard_or_prove(run: SiteRun, upstream: Upstream, session: SiteSession) -> None:
     """Prove a site at which one look finds nothing to do; take any other through every step."""
     last = run.record.endpoint
-    if run.site.chart.tls:
-        check_ca(session)
+    check_ca(session)
     facts = prepare_nodes(session, upstream.facts.login_server, last.host if last else "")
     settled = find_settled(session, upstream, facts)
     if settled is not None:
@@ -119,9 +118,9 @@ def onboard_open_site(
     """
     site, login_server = run.site, upstream.facts.login_server
     repositories = upstream.repositories_of(site)
+    upstream.probe_image_of(site)  # without an image to prove a pull with, nothing is begun
     if not facts:
-        if site.chart.tls:
-            check_ca(session)
+        check_ca(session)
         facts = prepare_nodes(session, login_server) if Part.NODES in parts else ()
     check_cluster(session)
     _grant_access(run, upstream, repositories, parts)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _KEY = "ca.crt"
 
 
-@task(name="check CA", task_run_name="check the CA of {session.site.name}", **READ)
 def check_ca(session: "SiteSession") -> None:
     """Look at the CA file of an https site before anything is written; warn when it ends soon.
 
@@ -30,10 +29,9 @@ def check_ca(session: "SiteSession") -> None:
     """
     tls = session.site.chart.tls
     if tls is not None and tls.ca_file is not None:
-        _warn_about(session)
+        _check(session)
 
 
-@task(name="read CA", task_run_name="read the CA of {session.site.name}", **READ)
 def read_ca(session: "SiteSession") -> str | None:
     """Return the CA of an https site as PEM text for its nodes, or None if they need none.
 
@@ -41,6 +39,16 @@ def read_ca(session: "SiteSession") -> str | None:
         SiteAuthorityMissingError: The site's cluster does not hold it yet.
         SiteAuthorityError: It is no CA that is valid today.
     """
+    return None if session.site.chart.tls is None else _read(session)
+
+
+@task(name="check CA", task_run_name="check the CA of {session.site.name}", **READ)
+def _check(session: "SiteSession") -> None:
+    _warn_about(session)
+
+
+@task(name="read CA", task_run_name="read the CA of {session.site.name}", **READ)
+def _read(session: "SiteSession") -> str | None:
     tls = session.site.chart.tls
     if tls is not None and tls.ca_secret is not None:
         _warn_about(session)

@@ -4,6 +4,7 @@ import os
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,21 @@ def test_a_site_is_onboarded_with_helm_and_then_at_rest(lab: LabThread) -> None:
     assert "+  chunkSizeInMb: 7" in release.diff
     assert "SyncTokenPassword" not in str(release)
     assert writes(lab) == before
+
+
+def test_a_change_of_the_release_waits_for_the_window(lab: LabThread) -> None:
+    assert result_of(onboard(lab), "oslo").status is Status.DONE
+    opens = datetime.now(UTC) + timedelta(hours=6)
+    closed = {"cron": f"0 {opens.hour} * * *", "length": "2h"}
+    change_fleet(lab, "oslo", chart={"chunk_size_mb": 7}, maintenance=closed)
+    before = writes(lab)
+    held = result_of(onboard(lab), "oslo")
+    assert (held.status, held.error) == (Status.WAITING, "WindowClosedError"), held
+    assert "the chart's change (sync) restarts the site's registry" in held.message
+    assert [line for line in writes(lab)[len(before) :] if "helm.release" in line] == []
+    report = onboard(lab, ignore_windows=True)
+    assert result_of(report, "oslo").status is Status.DONE, result_of(report, "oslo").message
+    assert _details(report) == ["Helm release connected-registry: changed (sync)"]
 
 
 def test_a_run_that_is_killed_with_its_helm_leaves_no_secret_and_is_taken_up(

@@ -79,6 +79,16 @@ def test_a_broken_registries_file_is_named_with_its_line_and_left_alone(lab: Lab
     assert writes(lab) == []
 
 
+def test_a_site_without_an_image_to_prove_pulls_with_is_refused_before_anything_is_written(
+    lab: LabThread,
+) -> None:
+    change_fleet(lab, probe_image="vessel/navigation:9.9.9")
+    oslo = result_of(onboard(lab, "oslo"), "oslo")
+    assert oslo.status is Status.FAILED
+    assert "vessel/navigation:9.9.9" in oslo.message
+    assert writes(lab) == []
+
+
 @pytest.mark.slow
 def test_k3s_that_does_not_come_back_gets_its_old_file_and_runs_again(lab: LabThread) -> None:
     node = lab.info["sites"][0]["nodes"][0]["name"]

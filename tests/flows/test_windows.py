@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from clients.fleet_files import read_fleet
 from fleet.results import SiteResult, Status
+from flows.offboard import offboard_sites
 from flows.rotate import rotate_tokens
 from lab.thread import LabThread
 from tasks.records import read_record
@@ -24,6 +25,7 @@ from tests.flows.lab_runs import (
     result_of,
     run,
 )
+from tests.flows.nested import cloud_registry
 
 pytestmark = [
     pytest.mark.flow,
@@ -133,3 +135,26 @@ def test_outside_of_the_window_only_the_password_that_restarts_something_waits(
     changed = {outcome.name for outcome in result.outcomes if outcome.is_change}
     assert any(name.endswith("-client") for name in changed), changed
     assert not any(name.endswith("-sync") for name in changed), changed
+
+
+def test_a_site_is_not_taken_away_outside_of_its_window_where_that_restarts_something(
+    lab: LabThread,
+) -> None:
+    """The last test: the site is gone afterwards."""
+    change_fleet(lab, maintenance=None, host={"restart": "always"})
+    assert oslo(lab).status is Status.DONE
+    change_fleet(lab, maintenance=window(datetime.now(UTC) + timedelta(hours=6)))
+    before = set(tokens_of(lab))
+    held = result_of(run(offboard_sites, lab, ["oslo"], approved=["*"]), "oslo")
+    assert (held.status, held.error) == (Status.WAITING, "WindowClosedError"), held
+    assert f"{NODE}: k3s must be restarted, because {REGISTRIES}" in held.message
+    assert set(tokens_of(lab)) == before
+    assert host_file(lab, NODE, REGISTRIES).exists()
+    assert oslo(lab).status is Status.DONE, "it is still whole"
+    gone = run(offboard_sites, lab, ["oslo"], approved=["*"], ignore_windows=True)
+    assert result_of(gone, "oslo").status is Status.DONE, gone.results
+    assert tokens_of(lab) == []
+
+
+def tokens_of(lab: LabThread) -> list[str]:
+    return [name for name in cloud_registry(lab).tokens if name.startswith("oslo")]
