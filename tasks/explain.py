@@ -152,6 +152,6 @@ def _ca(session: SiteSession) -> str | Unread | None:
     if session.site.chart.tls is None:
         return None
     try:
-        return read_ca.fn(session)
+        return read_ca(session)
     except FleetError as error:
         return Unread(why=str(error))
