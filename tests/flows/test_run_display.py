@@ -1,5 +1,7 @@
 """How a run shows in the Prefect UI while it goes on: its name, its tags, its progress bar."""
 
+import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -32,6 +34,17 @@ def bars_of(fleet: str) -> list[tuple[str | None, Any]]:
     return [(one.description, one.data) for one in artifacts_of(f"progress-{fleet}")]
 
 
+def bars_once(fleet: str, is_it: Callable[[str], bool]) -> list[tuple[str | None, Any]]:
+    """Return the same as soon as a bar says something; it moves once a second at most."""
+    deadline = time.monotonic() + 30
+    while True:
+        found = bars_of(fleet)
+        if any(is_it(text or "") for text, _ in found):
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+
+
 def test_a_bar_moves_with_each_site_that_ends_and_counts_who_did_not_get_through(
     fleet: str,
 ) -> None:
@@ -44,7 +57,7 @@ def test_a_bar_moves_with_each_site_that_ends_and_counts_who_did_not_get_through
             tell("installs the chart", site="oslo")
             tell("fine", "done", site="oslo")
             tell("no link", "failed", site="riga")
-            seen.extend(bars_of(fleet))
+            seen.extend(bars_once(fleet, lambda text: "2 of 4" in text))
             announce("wave 2 of 2")
             tell("is away", "waiting", site="turku")
             tell("done before", "skipped", site="bergen")
