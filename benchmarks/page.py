@@ -27,8 +27,8 @@ The world is as slow as `benchmarks/latency.yaml` says: each answer of Azure tak
 a round trip to a host 60 ms, the chart needs 5 s, a restart of K3s 2 s, a site's first
 synchronisation 2 s, and a registry's sync schedule ticks every second instead of every minute.
 "On" is the database of the Prefect server; PostgreSQL runs with its own defaults.
-CPU is that of the runner, server CPU that of the Prefect server without its database, memory the
-runner's highest.
+CPU is that of the runner, server CPU that of the Prefect server without its database until it has
+written everything down, memory the runner's highest.
 
 ![wall time and memory by number of sites](benchmarks.svg)
 

@@ -72,7 +72,9 @@ def fleet_file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(params=list(FLOWS))
+@pytest.fixture(
+    params=["onboard", *(pytest.param(verb, marks=pytest.mark.slow) for verb in list(FLOWS)[1:])]
+)
 def run(request: pytest.FixtureRequest, fleet_file: Path) -> "Runner":
     return Runner(FLOWS[request.param], fleet_file, request.param == "apply")
 
