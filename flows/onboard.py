@@ -24,11 +24,10 @@ from tasks.run_log import warn
 from tasks.sessions import SiteSession, open_site
 from tasks.settled import find_settled
 from tasks.site_certificates import check_ca, read_ca
-from tasks.site_facts import find_passwords_in_use
 from tasks.site_locks import site_to_itself
 from tasks.site_runs import SiteRun
 from tasks.upstreams import Upstream
-from tasks.verification import verify_pulls
+from tasks.verification import prove_pulls, verify_pulls
 
 
 @flow(name="onboard site", flow_run_name="onboard {site}", persist_result=False)
@@ -149,9 +148,12 @@ def _prove(
 ) -> None:
     """Prove that images pull, and note in the site's record what was proven."""
     site, probe = run.site, upstream.probe_image_of(run.site)
-    evidence = verify_pulls(session, endpoint, upstream.facts.login_server, probe)
+    login_server = upstream.facts.login_server
+    if passwords is None:
+        evidence, passwords = prove_pulls(session, endpoint, login_server, probe)
+    else:
+        evidence = verify_pulls(session, endpoint, login_server, probe)
     verify_further_pulls(session, endpoint, upstream)
-    passwords = passwords or find_passwords_in_use(session)
     chart, repositories = run.record.chart_version, upstream.repositories_of(site)
     run.record = proven_record(run.record, site, evidence, passwords, repositories)
     if CHART in session.held:

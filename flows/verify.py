@@ -8,10 +8,10 @@ from flows.running import run_fleet
 from tasks.further_clients import verify_further_pulls
 from tasks.hosts import check_nodes
 from tasks.sessions import open_site
-from tasks.site_facts import find_passwords_in_use, find_site_registry
+from tasks.site_facts import find_site_registry
 from tasks.site_runs import SiteRun
 from tasks.upstreams import Upstream
-from tasks.verification import verify_pulls
+from tasks.verification import prove_pulls
 
 
 @flow(name="verify site", flow_run_name="verify {site}", persist_result=False)
@@ -50,9 +50,9 @@ def verify(run: SiteRun, upstream: Upstream) -> None:
     with open_site(site, upstream.cloud) as session:
         check_nodes(session, upstream.facts.login_server)
         endpoint = find_site_registry(session)
-        evidence = verify_pulls(session, endpoint, upstream.facts.login_server, probe)
+        login_server = upstream.facts.login_server
+        evidence, passwords = prove_pulls(session, endpoint, login_server, probe)
         verify_further_pulls(session, endpoint, upstream)
-        passwords = find_passwords_in_use(session)
     repositories = upstream.repositories_of(site)
     run.record = proven_record(run.record, site, evidence, passwords, repositories)
     run.message = f"pulls {probe.repository}:{probe.tag} from {endpoint.url}"

@@ -32,7 +32,6 @@ def find_site_registry(session: SiteSession) -> SiteEndpoint:
     )
 
 
-@task(name="find passwords in use", task_run_name="find passwords of {session.site.name}", **READ)
 def find_passwords_in_use(session: SiteSession) -> PasswordsInUse:
     """Return which slots of its tokens the site's Secrets hold, never their values."""
     site, cluster = session.site, session.cluster

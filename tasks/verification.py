@@ -15,6 +15,7 @@ from fleet.cluster_objects import NodeState
 from fleet.errors import FleetError, WaitingForSiteError
 from fleet.host_errors import PortClosedError
 from fleet.outcomes import SiteEndpoint
+from fleet.passwords import PasswordsInUse
 from fleet.pull_errors import (
     NodePullFailedError,
     SiteImageDiffersError,
@@ -35,7 +36,7 @@ from tasks.azure_limits import azure_slot
 from tasks.policy import WAIT
 from tasks.run_log import say, warn
 from tasks.sessions import SiteSession
-from tasks.site_facts import read_pull_password
+from tasks.site_facts import find_passwords_in_use, read_pull_password
 from tasks.waiting import wait_for
 
 
@@ -65,12 +66,20 @@ def verify_pulls(
         The rung that does not hold.
     """
     ladder = _Ladder(session, endpoint, login_server, probe)
-    ladder.reach_port()
-    ladder.check_registry(session.site.patience.accepted if patience is None else patience)
-    ladder.pull_on_nodes()
-    evidence = ladder.evidence()
-    say(f"proved {probe.repository}:{probe.tag} from {endpoint.url} in {evidence.seconds:.1f} s")
-    return evidence
+    return ladder.climb(session.site.patience.accepted if patience is None else patience)
+
+
+@task(name="verify pulls", task_run_name="verify pulls at {session.site.name}", **WAIT)
+def prove_pulls(
+    session: SiteSession, endpoint: SiteEndpoint, login_server: str, probe: ProbeImage
+) -> tuple[Evidence, PasswordsInUse]:
+    """Do as `verify_pulls`, and find out which passwords the site holds, in one step.
+
+    Raises:
+        FleetError: As `verify_pulls` does.
+    """
+    ladder = _Ladder(session, endpoint, login_server, probe)
+    return ladder.climb(session.site.patience.accepted), find_passwords_in_use(session)
 
 
 @dataclass
@@ -82,6 +91,15 @@ class _Ladder:
     login_server: str
     probe: ProbeImage
     rungs: list[Rung] = field(default_factory=list)
+
+    def climb(self, patience: timedelta) -> Evidence:
+        """Climb every rung; an image may take `patience` to be synchronised."""
+        self.reach_port()
+        self.check_registry(patience)
+        self.pull_on_nodes()
+        evidence, image = self.evidence(), f"{self.probe.repository}:{self.probe.tag}"
+        say(f"proved {image} from {self.endpoint.url} in {evidence.seconds:.1f} s")
+        return evidence
 
     def reach_port(self) -> None:
         """Rung 1: every node reaches the registry's address."""
