@@ -79,7 +79,7 @@ def plan_change(host: Host, node: Node, facts: NodeFacts, plan: RegistriesPlan) 
     text = wanted_registries(facts, plan, distribution)
     files = (
         *_ca_files(facts, plan),
-        *_hosts_files(facts, plan, distribution, text),
+        *_hosts_files(host, facts, plan, distribution, text),
         *_registries_files(facts, text, distribution),
     )
     change = NodeChange(node=node, distribution=distribution, service=service, files=files)
@@ -133,16 +133,21 @@ def _registries_files(facts: NodeFacts, text: str, distribution: Distribution) -
 
 
 def _hosts_files(
-    facts: NodeFacts, plan: RegistriesPlan, distribution: Distribution, text: str
+    host: Host, facts: NodeFacts, plan: RegistriesPlan, distribution: Distribution, text: str
 ) -> list[FileChange]:
-    """Return the hosts.toml of our two names, where containerd reads them and they are ours."""
+    """Return the hosts.toml of our two names, where containerd reads them and they are ours.
+
+    Where every change restarts a service that renders them anew, they are as it renders them: a
+    dial timeout of ours would be gone with each restart, and each run would restart for it.
+    """
     if facts.config_path is None:
         return []
     names = (plan.login_server, plan.endpoint.host)
     _refuse_foreign(facts, names, distribution)
     if facts.has_embedded_mirror:
         return []
-    files = [hosts_file(facts, plan, distribution, name, text) for name in names]
+    timed = host.restart != "always" or distribution.registries is None
+    files = [hosts_file(facts, plan, distribution, name, text, timed=timed) for name in names]
     return [file for file in files if file.is_due or file.wanted]
 
 
@@ -163,14 +168,23 @@ def _refuse_foreign(facts: NodeFacts, names: tuple[str, ...], distribution: Dist
 
 
 def hosts_file(
-    facts: NodeFacts, plan: RegistriesPlan, distribution: Distribution, name: str, text: str
+    facts: NodeFacts,
+    plan: RegistriesPlan,
+    distribution: Distribution,
+    name: str,
+    text: str,
+    *,
+    timed: bool = True,
 ) -> FileChange:
-    """Return one file; what means the same already stays as it is."""
+    """Return one file, with a dial timeout for our endpoint where it is `timed`.
+
+    What means the same already stays as it is.
+    """
     before = facts.hosts_files.get(name) or HostFile(path=f"{facts.certs_d}/{name}/hosts.toml")
     no_default = facts.is_set("disable-default-registry-endpoint")
     sources = read_sources(text, name, no_default=no_default)
     trimmed = facts.has_containerd_2 or distribution.registries is None
-    our_url = f"{plan.endpoint.url}/v2"
+    our_url = f"{plan.endpoint.url}/v2" if timed else None
     wanted = (
         None
         if sources is None

@@ -89,6 +89,7 @@ def day(world: World, prefect_harness: None) -> Iterator[dict[str, Scenario]]:
     host = hosts["drip"]
     host.write("/root/drip.py", DRIPPER)
     host.root("systemctl stop ssh && systemd-run --quiet python3 /root/drip.py")
+    host.until(lambda: host.root("ss -Hltn 'sport = 22'"), what="the dripper to listen")
     with ThreadPoolExecutor() as pool:
         jobs = [
             pool.submit(scenario, day[name])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fleet.outcomes import Action
 from tests.acceptance.host import Host
 from tests.acceptance.world import World
 
@@ -52,3 +53,14 @@ def test_other_distributions_take_it_without_a_restart_too(world: World, distrib
 def _without_timeout(text: str) -> str:
     """Return our hosts.toml without the line that K3s cannot express."""
     return "".join(line for line in text.splitlines(True) if "dial_timeout" not in line)
+
+
+def test_a_site_that_restarts_for_every_change_is_at_rest_after_one(
+    world: World, host: Host
+) -> None:
+    """K3s renders hosts.toml when it starts, without the dial timeout that we add elsewhere."""
+    site = world.site(world.fresh_name(), [host], host={"restart": "always"})
+    assert [one.action for one in site.configure()] == [Action.CREATED]
+    before = site.traces()
+    assert [one.action for one in site.configure()] == [Action.UNCHANGED]
+    assert site.traces() == before

@@ -147,10 +147,9 @@ def test_a_site_is_not_taken_away_outside_of_its_window_where_that_restarts_some
     before = set(tokens_of(lab))
     held = result_of(run(offboard_sites, lab, ["oslo"], approved=["*"]), "oslo")
     assert (held.status, held.error) == (Status.WAITING, "WindowClosedError"), held
-    assert f"{NODE}: k3s must be restarted, because {REGISTRIES}" in held.message
+    assert f"{NODE}: k3s must be restarted, because the fleet file says" in held.message
     assert set(tokens_of(lab)) == before
     assert host_file(lab, NODE, REGISTRIES).exists()
-    assert oslo(lab).status is Status.DONE, "it is still whole"
     gone = run(offboard_sites, lab, ["oslo"], approved=["*"], ignore_windows=True)
     assert result_of(gone, "oslo").status is Status.DONE, gone.results
     assert tokens_of(lab) == []
