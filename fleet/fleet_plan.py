@@ -48,10 +48,15 @@ def fleet_plan(report: FleetReport, digest: str, made_at: datetime) -> FleetPlan
     )
 
 
+def plan_digest(plan: FleetPlan) -> str:
+    """Return a hash of a plan, the checksum of its file."""
+    return _digest(plan.model_dump(mode="json"))
+
+
 def write_plan(plan: FleetPlan) -> str:
     """Return the text of a plan file."""
-    content = plan.model_dump(mode="json")
-    return json.dumps({_FORM: VERSION, "checksum": _digest(content), "plan": content}, indent=1)
+    content = {"checksum": plan_digest(plan), "plan": plan.model_dump(mode="json")}
+    return json.dumps({_FORM: VERSION, **content}, indent=1)
 
 
 def read_plan(text: str, path: str) -> FleetPlan:

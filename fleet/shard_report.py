@@ -1,14 +1,12 @@
 """What the run of a shard tells the run that dispatched it: one JSON document, written anew."""
 
-import hashlib
-
+from fleet.fleet_plan import plan_digest
 from fleet.results import SiteResult
 from fleet.site_plan import FleetPlan
 from fleet.strict import Strict
 
 FOLDER = "shards"
 """Where orders and reports are in the storage for results."""
-_MARK = 16
 
 
 class ShardOrder(Strict):
@@ -39,8 +37,7 @@ def mark_of(order: ShardOrder) -> str:
     """Return what tells shards of one order from those of another: its fleet file and its plan."""
     if order.plan is None:
         return order.fingerprint
-    plan = hashlib.sha256(order.plan.model_dump_json().encode()).hexdigest()
-    return f"{order.fingerprint}-{plan[:_MARK]}"
+    return f"{order.fingerprint}-{plan_digest(order.plan)}"
 
 
 def order_key(run: str) -> str:

@@ -1,8 +1,6 @@
 """Watch a chart come up: look, judge, say what is missing, give up when patience ends."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -16,9 +14,10 @@ from fleet.chart_progress import (
     is_registry_pod,
     judge,
 )
-from fleet.cluster_objects import ChartView, DeploymentView, JobView, PodView, ServiceView
+from fleet.cluster_objects import DeploymentView, JobView, PodView
 from fleet.errors import FleetError, TemporaryError, WaitingForSiteError
 from fleet.outcomes import SiteEndpoint
+from fleet.plan_at_site import ClusterView
 from fleet.pull_errors import (
     SiteAuthorityError,
     SiteCertificateError,
@@ -33,14 +32,6 @@ from tasks.waiting import wait_for
 
 _LOG_LINES = 15
 _AZURE_EVERY = 5.0
-
-
-@dataclass(frozen=True)
-class Known:
-    """The HelmChart and the Services of its namespace, as a look has just found them."""
-
-    chart: ChartView | None
-    services: Sequence[ServiceView]
 
 
 def watch_chart(session: SiteSession) -> SiteEndpoint:
@@ -62,7 +53,7 @@ def watch_chart(session: SiteSession) -> SiteEndpoint:
 
 
 def take_snapshot(
-    session: SiteSession, connection_state: str, activation: str, known: Known | None = None
+    session: SiteSession, connection_state: str, activation: str, known: ClusterView | None = None
 ) -> Snapshot:
     """Look once at a site's cluster; what Azure says is given, and Azure is not asked.
 
@@ -79,14 +70,15 @@ def take_snapshot(
 class _Watch:
     """What has to be remembered from one look to the next."""
 
-    def __init__(self, session: SiteSession, known: Known | None = None, **azure: str) -> None:
+    def __init__(
+        self, session: SiteSession, known: ClusterView | None = None, **azure: str
+    ) -> None:
         self._known = known
         self.last_error: FleetError | None = None
         self._session = session
         self._broken_since = 0.0
         self._azure_at = float("inf" if azure else "-inf")
         self._job_failures, self._job_words = 0, ""
-        self._by_helm: bool | None = None
         self._azure = azure or {"connection_state": "Offline", "activation": "Inactive"}
 
     def look(self) -> tuple[SiteEndpoint | None, str]:
@@ -113,15 +105,11 @@ class _Watch:
 
     def snapshot(self) -> Snapshot:
         """Look at everything from the chart's job to Azure, as far as the last look leads."""
-        if self._by_helm is None:
-            self._by_helm = choose(self._session).is_helm
-        if self._by_helm:
+        if choose(self._session).is_helm:
             return self._release(Snapshot(installer="helm", **self._azure))
         cluster, chart = self._session.cluster, self._session.site.chart
-        if self._known is not None:
-            found = self._known.chart
-        else:
-            found = cluster.find_chart(chart.namespace, chart.release)
+        known = self._known
+        found = known.chart if known else cluster.find_chart(chart.namespace, chart.release)
         job = None
         if found is not None and found.job_name:
             job = cluster.find_job(chart.namespace, found.job_name)
@@ -141,10 +129,8 @@ class _Watch:
 
     def _ready(self, seen: Snapshot) -> Snapshot:
         session = self._session
-        if self._known is not None:
-            services = tuple(self._known.services)
-        else:
-            services = tuple(session.cluster.list_services(session.site.chart.namespace))
+        known, namespace = self._known, session.site.chart.namespace
+        services = tuple(known.services if known else session.cluster.list_services(namespace))
         endpoint = find_endpoint(session.site.chart, services)
         answer = self._ask(endpoint) if isinstance(endpoint, SiteEndpoint) else {}
         self._read_azure()

@@ -113,8 +113,8 @@ def look_at_site(
     further = {}
     for view in further_clients(site):
         with session.seen_as(view):
-            further[view.names.client_token] = _pulls(session)
-            _plan_client(session, upstream, cluster, plan, draft, further)
+            pulls = further[view.names.client_token] = _pulls(session)
+            _plan_client(session, upstream, replace(cluster, pulls=pulls), plan, draft)
     note_window(site, known.now, draft)
     return SiteLook(draft.plan(), cloud, cluster, further)
 
@@ -125,7 +125,6 @@ def _plan_client(
     cluster: ClusterView,
     plan: RegistriesPlan,
     draft: Draft,
-    pulls: Mapping[str, PullView | FleetError],
 ) -> None:
     """Add what becomes of a client token besides the site's own, and of its pull secrets."""
     view = session.site
@@ -137,7 +136,7 @@ def _plan_client(
     draft_client(view, repositories, found, draft)
     slots = found.token.slots if found.token else {}
     known = Credentials(session.cloud.registry.name, None, {}, slots, datetime.now(UTC))
-    draft_pulls(view, replace(cluster, pulls=pulls[view.names.client_token]), known, plan, draft)
+    draft_pulls(view, cluster, known, plan, draft)
 
 
 def _view_nodes(

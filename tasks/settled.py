@@ -19,7 +19,7 @@ from fleet.plan_draft import Draft
 from fleet.plan_pulls import PullView
 from fleet.pull_secrets import first_mark
 from fleet.sync_notes import connection_of
-from tasks.chart_watch import Known, take_snapshot
+from tasks.chart_watch import take_snapshot
 from tasks.planning import SiteLook, look_at_site
 from tasks.policy import ONCE
 from tasks.run_log import say
@@ -79,8 +79,7 @@ def _look(
         if open_points or state is None:
             say("; ".join(open_points) or "it has no connected registry")
             return None
-        known = Known(look.cluster.chart, look.cluster.services)
-        seen = take_snapshot(session, state.connection_state, state.activation, known)
+        seen = take_snapshot(session, state.connection_state, state.activation, look.cluster)
         verdict = judge(site, seen)
     except FleetError as error:
         say(f"it could not be told: {error}")

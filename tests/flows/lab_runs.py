@@ -1,7 +1,8 @@
 """Run the product's flows against a lab in this process, and look at what they left behind."""
 
+import json
 import shutil
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -143,6 +144,16 @@ def write_secret(lab: LabThread, site: str, data: dict[str, str]) -> None:
     """Overwrite the data of a site's pull secret by hand, as somebody in a hurry would."""
     with core_api(lab, site) as core:
         core.patch_namespaced_secret("acrfleet-pull", "default", {"data": data})
+
+
+def spoil_pull_secret(lab: LabThread, site: str, password: str) -> None:
+    """Give every login of a site's pull secret another password; its note of which stays."""
+    key = ".dockerconfigjson"
+    config = json.loads(b64decode(read_secret(lab, site)[key]))
+    for entry in config["auths"].values():
+        login = f"{entry['username']}:{password}"
+        entry |= {"password": password, "auth": b64encode(login.encode()).decode()}
+    write_secret(lab, site, {key: b64encode(json.dumps(config).encode()).decode()})
 
 
 def forget_mark(lab: LabThread, site: str) -> None:

@@ -1,7 +1,5 @@
 """What goes wrong at sites and in Azure: who is hurt, who is not, and what is left behind."""
 
-import json
-from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +11,10 @@ from tests.flows.lab_runs import (
     change_fleet,
     host_file,
     onboard,
-    read_secret,
     result_of,
     running_lab,
+    spoil_pull_secret,
     verify,
-    write_secret,
     writes,
 )
 
@@ -121,14 +118,7 @@ def test_a_wrong_azure_secret_fails_all_sites_readably_and_writes_nothing(
 @pytest.mark.slow
 def test_a_pull_secret_with_a_wrong_password_is_found_by_verify(lab: LabThread) -> None:
     assert result_of(onboard(lab, "oslo"), "oslo").status is Status.DONE
-    secret = read_secret(lab, "oslo")
-    config = json.loads(b64decode(secret[".dockerconfigjson"]))
-    for entry in config["auths"].values():
-        entry["password"] = "CANARY-wrong"
-        entry["auth"] = b64encode(f"{entry['username']}:CANARY-wrong".encode()).decode()
-    write_secret(
-        lab, "oslo", {".dockerconfigjson": b64encode(json.dumps(config).encode()).decode()}
-    )
+    spoil_pull_secret(lab, "oslo", "CANARY-wrong")
     oslo = result_of(verify(lab, "oslo"), "oslo")
     assert oslo.error == "SiteTokenRefusedError"
     assert "CANARY" not in oslo.message

@@ -1,8 +1,6 @@
 """A site at which there is nothing to do is looked at once and proven, and no other site is."""
 
-import json
 import time
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
@@ -20,9 +18,8 @@ from tests.flows.lab_runs import (
     host_file,
     module_lab,
     onboard,
-    read_secret,
     result_of,
-    write_secret,
+    spoil_pull_secret,
     writes,
 )
 
@@ -118,12 +115,8 @@ def test_a_registry_that_starts_anew_is_waited_for(lab: LabThread) -> None:
 def test_a_password_that_the_site_refuses_is_found_by_the_proof(lab: LabThread) -> None:
     """The last test: it leaves the site with a password that nobody accepts."""
     change_fleet(lab, patience={"accepted": "3s"})
-    before, key = writes(lab), ".dockerconfigjson"
-    config = json.loads(b64decode(read_secret(lab, "oslo")[key]))
-    for entry in config["auths"].values():
-        entry["password"] = "CANARY-wrong"
-        entry["auth"] = b64encode(f"{entry['username']}:CANARY-wrong".encode()).decode()
-    write_secret(lab, "oslo", {key: b64encode(json.dumps(config).encode()).decode()})
+    before = writes(lab)
+    spoil_pull_secret(lab, "oslo", "CANARY-wrong")
     refused = run(lab)
     assert refused.status is Status.WAITING, refused
     assert "accept the password" in refused.message
