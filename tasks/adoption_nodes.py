@@ -19,7 +19,7 @@ from fleet.sites import Node
 from tasks.hosts import find_problems, look_at_nodes
 from tasks.policy import READ
 from tasks.sessions import SiteSession
-from tasks.site_certificates import read_ca
+from tasks.site_certificates import look_at_ca
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class NodesView:
         self, session: SiteSession, endpoint: SiteEndpoint, login_server: str
     ) -> tuple[Finding, ...]:
         """Return what an adoption does on every node, or what stands in the way there."""
-        ca = read_ca(session)
+        ca = look_at_ca(session)
         plan = RegistriesPlan(login_server=login_server, endpoint=endpoint, ca=ca)
         found = look_at_nodes(session, restart_order(session.site), login_server, endpoint.host)
         return tuple(

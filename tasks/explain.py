@@ -26,7 +26,7 @@ from tasks.explain_cluster import find_login_server, look_at_cluster, look_at_re
 from tasks.explain_nodes import look_at_machines, try_pulls
 from tasks.policy import READ
 from tasks.sessions import SiteSession, open_registry_session, open_site
-from tasks.site_certificates import read_ca
+from tasks.site_certificates import look_at_ca
 
 _AZURE_S_ENDING = {"government": "azurecr.us", "china": "azurecr.cn"}
 
@@ -149,9 +149,7 @@ def _with_password(
 
 
 def _ca(session: SiteSession) -> str | Unread | None:
-    if session.site.chart.tls is None:
-        return None
     try:
-        return read_ca(session)
+        return look_at_ca(session)
     except FleetError as error:
         return Unread(why=str(error))

@@ -43,7 +43,7 @@ from tasks.hosts import find_problems, look_at_nodes, tells_enough
 from tasks.policy import READ
 from tasks.pull_secrets import read_targets
 from tasks.sessions import SiteSession
-from tasks.site_certificates import check_ca, read_ca
+from tasks.site_certificates import look_at_ca
 from tasks.upstreams import Upstream
 
 
@@ -266,11 +266,8 @@ def _credentials(session: SiteSession, cloud: CloudView) -> Credentials:
 
 def _ca(session: SiteSession, cluster: ClusterView, draft: Draft) -> str | None:
     """Return the CA that the nodes get; one that the chart makes is only known afterwards."""
-    if session.site.chart.tls is None:
-        return None
     try:
-        check_ca(session)
-        return read_ca(session)
+        return look_at_ca(session)
     except TemporaryError:
         raise
     except SiteAuthorityMissingError as error:

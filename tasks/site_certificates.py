@@ -42,6 +42,16 @@ def read_ca(session: "SiteSession") -> str | None:
     return None if session.site.chart.tls is None else _read(session)
 
 
+def look_at_ca(session: "SiteSession") -> str | None:
+    """Do as `read_ca` as part of another step, and warn about what ends soon.
+
+    Raises:
+        SiteAuthorityMissingError, SiteAuthorityError: As above.
+    """
+    _warn_about(session)
+    return _text(session)
+
+
 @task(name="check CA", task_run_name="check the CA of {session.site.name}", **READ)
 def _check(session: "SiteSession") -> None:
     _warn_about(session)
@@ -52,6 +62,10 @@ def _read(session: "SiteSession") -> str | None:
     tls = session.site.chart.tls
     if tls is not None and tls.ca_secret is not None:
         _warn_about(session)
+    return _text(session)
+
+
+def _text(session: "SiteSession") -> str | None:
     ca = session.read_ca()
     return ca.text if ca else None
 
