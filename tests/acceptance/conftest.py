@@ -28,9 +28,8 @@ How to write a scenario:
 - `world.host(name, emulated=True)` hangs on a cable with faults: `host.link.delay(300, loss=0.02)`
   (each way), `host.link.blackhole()`, `host.link.restore()`.
 - `site.configure()` runs the step `configure_nodes` with the shared mirror; `site.session()` opens
-  a session for any task: `check_nodes.fn(session)`. Neither needs Azure, chart or Prefect server.
-- `site.onboard()` and `site.verify()` run the whole flows; the test needs
-  `@pytest.mark.flow` and `@pytest.mark.usefixtures("prefect_harness")`. Give `world.site` fields of
+  a session for any task: `check_nodes.fn(session)`. Neither needs Azure or a chart.
+- `site.onboard()` and `site.verify()` run the whole flows; the test needs `@pytest.mark.flow`. Give `world.site` fields of
   the fleet file to change them: `world.site("x", [host], host={"restart": "never"})`.
 - `site.start()` starts `acrfleet onboard` as a process of its own, for scenarios that kill it.
 - `world.host(name, distribution="rke2")`, or "containerd": a host of another kind; its paths, units
@@ -59,8 +58,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The outside world, started once for all scenarios (3 s)."""
+def world(tmp_path_factory: pytest.TempPathFactory, prefect_harness: None) -> Iterator[World]:
+    """The outside world, started once for all scenarios (3 s).
+
+    Steps ask Prefect for slots. Without the harness each process would start a server for that.
+    """
     world = World(tmp_path_factory.mktemp("world"))
     with pytest.MonkeyPatch.context() as patch:
         try:

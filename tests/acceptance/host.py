@@ -262,7 +262,7 @@ class Host:
         while not (answer := look()):
             assert time.monotonic() < end, f"waited {patience:g} s for {what}: {self._last_words()}"
             assert self._process is None or self._process.poll() is None, self._last_words()
-            time.sleep(0.05)
+            time.sleep(0.1)
         return answer
 
     # --- how it is made ---------------------------------------------------------------------

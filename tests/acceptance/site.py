@@ -59,7 +59,7 @@ class Site:
     # --- flows ------------------------------------------------------------------------------
 
     def onboard(self) -> "FleetReport":
-        """Run `onboard_fleet` and return its report; needs the fixture `prefect_harness`."""
+        """Run `onboard_fleet` and return its report."""
         from flows.onboard import onboard_fleet
 
         return self._run(onboard_fleet)
@@ -83,13 +83,9 @@ class Site:
 
         It uses the Prefect server of the fixture `prefect_harness`, so that slots and locks count.
         """
-        from prefect.settings import get_current_settings
-
-        settings = get_current_settings()
-        prefect = {"PREFECT_API_URL": str(settings.api.url), "PREFECT_HOME": str(settings.home)}
         return subprocess.Popen(
             [sys.executable, "-m", "cli", verb, str(self.fleet_file)],
-            env=os.environ | self.world.environment() | prefect,
+            env=self._environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
@@ -100,11 +96,16 @@ class Site:
         words = [str(self.fleet_file), mirror.address, str(mirror.port), self.login_server]
         return subprocess.Popen(
             [sys.executable, "-m", "tests.acceptance.controller", *words],
-            env=os.environ | self.world.environment(),
+            env=self._environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def _environment(self) -> dict[str, str]:
+        from tests.flows.processes import prefect_environment
+
+        return os.environ | self.world.environment() | prefect_environment()
 
     def _run(self, flow: Any) -> "FleetReport":
         from tasks.progress import collecting_reports

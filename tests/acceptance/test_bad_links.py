@@ -21,11 +21,7 @@ from tests.acceptance.host import Host
 from tests.acceptance.site import Site
 from tests.acceptance.world import World
 
-pytestmark = [
-    pytest.mark.flow,
-    pytest.mark.timeout(240),
-    pytest.mark.usefixtures("prefect_harness"),
-]
+pytestmark = [pytest.mark.flow, pytest.mark.timeout(240)]
 
 IMAGE = "vessel/navigation:1.5.0"
 FIRST_RUN, RUN_WITHOUT_CHANGE = 30, 8
@@ -75,7 +71,7 @@ class Scenario:
 
 
 @pytest.fixture(scope="module")
-def day(world: World, prefect_harness: None) -> Iterator[dict[str, Scenario]]:
+def day(world: World) -> Iterator[dict[str, Scenario]]:
     """Everything that can go wrong at sea, on one day."""
     hosts = {
         name: world.host(name, emulated=name in {"dark", "eclipse", "far"})

@@ -7,7 +7,7 @@ from tests.acceptance.host import Host
 from tests.acceptance.site import Site
 from tests.acceptance.world import World
 
-pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_harness")]
+pytestmark = pytest.mark.flow
 
 IMAGE = "vessel/navigation:1.5.0"
 
@@ -23,7 +23,7 @@ def site(world: World, host: Host) -> Site:
 
 
 @pytest.fixture(scope="module")
-def first(site: Site, prefect_harness: None) -> FleetReport:
+def first(site: Site) -> FleetReport:
     return site.onboard()
 
 

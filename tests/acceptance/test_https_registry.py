@@ -16,7 +16,7 @@ from tests.acceptance.mirror import Mirror
 from tests.acceptance.site import Site
 from tests.acceptance.world import World
 
-pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_harness")]
+pytestmark = pytest.mark.flow
 
 IMAGE = "vessel/navigation:1.5.0"
 SECRET = "registry-tls"

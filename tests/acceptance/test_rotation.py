@@ -19,7 +19,7 @@ from tests.acceptance.host import Host
 from tests.acceptance.site import Site
 from tests.acceptance.world import World
 
-pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_harness")]
+pytestmark = pytest.mark.flow
 REPOSITORY, TAG = "vessel/navigation", "1.5.0"
 IMAGE = f"{REPOSITORY}:{TAG}"
 # The rotation proves itself by another image than the load takes away and pulls.

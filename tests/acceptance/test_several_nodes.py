@@ -9,7 +9,7 @@ from tests.acceptance.host import Host
 from tests.acceptance.site import Site
 from tests.acceptance.world import World
 
-pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_harness")]
+pytestmark = pytest.mark.flow
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def site(world: World, hosts: list[Host]) -> Site:
 
 
 @pytest.fixture(scope="module")
-def onboarded(site: Site, prefect_harness: None) -> FleetReport:
+def onboarded(site: Site) -> FleetReport:
     return site.onboard()
 
 
