@@ -29,8 +29,8 @@ How to write a scenario:
   (each way), `host.link.blackhole()`, `host.link.restore()`.
 - `site.configure()` runs the step `configure_nodes` with the shared mirror; `site.session()` opens
   a session for any task: `check_nodes.fn(session)`. Neither needs Azure or a chart.
-- `site.onboard()` and `site.verify()` run the whole flows; the test needs `@pytest.mark.flow`. Give `world.site` fields of
-  the fleet file to change them: `world.site("x", [host], host={"restart": "never"})`.
+- `site.onboard()` and `site.verify()` run the whole flows; the test needs `@pytest.mark.flow`. Give
+  `world.site` fields of the fleet file to change them, as `host={"restart": "never"}`.
 - `site.start()` starts `acrfleet onboard` as a process of its own, for scenarios that kill it.
 - `world.host(name, distribution="rke2")`, or "containerd": a host of another kind; its paths, units
   and tools are in `host.flavor`, and the site's fleet file says what it is.
