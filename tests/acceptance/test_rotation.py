@@ -26,49 +26,58 @@ IMAGE = f"{REPOSITORY}:{TAG}"
 PROBE = "vessel/telemetry:2.0.1"
 GRACE = 8
 CUT = ("connection refused", "connection reset", "EOF")
+# A pod that restarts is away for a moment; the kubelet itself comes back after ten seconds.
+KUBELET = 10
 
 
 @dataclass
 class Pulls:
-    """What came of the pulls: each one fetched everything, with the Secret of its moment.
+    """Pulls by the cloud's name, and what came of them.
 
-    `cut` are those that lost the connection to the registry half-way and were tried again.
+    Each fetches everything, with the Secret of its moment. `cut` are those that found no registry,
+    or lost it half-way, and were tried again.
     """
 
+    site: Site
+    host: Host
     logins: list[str] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
+    def pull_until(self, done: threading.Event) -> None:
+        try:
+            while not done.is_set():
+                self._pull_as_a_kubelet()
+        except Exception as error:  # noqa: BLE001 - told by the test
+            self.failures.append(f"the load ended: {error!r}")
+
+    def _pull_as_a_kubelet(self) -> None:
+        end, pulled = time.monotonic() + KUBELET, self._pull()
+        if is_cut(pulled):
+            self.cut.append(pulled.stderr)
+        while is_cut(pulled) and time.monotonic() < end:
+            pulled = self._pull()
+        if pulled.returncode:
+            self.failures.append(pulled.stderr)
+
+    def _pull(self) -> "subprocess.CompletedProcess[str]":
+        self.host.forget(REPOSITORY)
+        login = self.site.pull_login()
+        self.logins.append(login)
+        return self.host.pull(f"{self.site.login_server}/{IMAGE}", login)
+
+
+def is_cut(pulled: "subprocess.CompletedProcess[str]") -> bool:
+    return any(word in pulled.stderr for word in CUT)
+
 
 @contextmanager
 def pulling(site: Site, host: Host) -> Iterator[Pulls]:
-    """Let containerd pull by the cloud's name in a loop, as the kubelet would for a new pod."""
-    pulls, done = Pulls(), threading.Event()
-
-    def work() -> None:
-        try:
-            pull_until_done()
-        except Exception as error:  # noqa: BLE001 - told by the test
-            pulls.failures.append(f"the load ended: {error!r}")
-
-    def pull_until_done() -> None:
-        while not done.is_set():
-            pulled = pull()
-            if any(word in pulled.stderr for word in CUT):
-                pulls.cut.append(pulled.stderr)
-                pulled = pull()
-            if pulled.returncode:
-                pulls.failures.append(pulled.stderr)
-
-    def pull() -> "subprocess.CompletedProcess[str]":
-        host.forget(REPOSITORY)
-        login = site.pull_login()
-        pulls.logins.append(login)
-        return host.pull(f"{site.login_server}/{IMAGE}", login)
-
+    """Let containerd pull in a loop, as the kubelet would for new pods."""
+    pulls, done = Pulls(site, host), threading.Event()
     host.forget(REPOSITORY)
     assert not [name for name in host.images() if REPOSITORY in name]
-    thread = threading.Thread(target=work, name=f"pulls at {site.name}")
+    thread = threading.Thread(target=pulls.pull_until, args=(done,), name=f"pulls at {site.name}")
     thread.start()
     try:
         yield pulls
