@@ -29,7 +29,7 @@ def main() -> None:
             for run in measure(sites, engine):
                 found = [*(one for one in found if one.key != run.key), run]
                 print(f"{run.sites} {run.engine} first={run.first}: {run.wall:.1f} s", flush=True)
-            _keep(found)
+                _keep(found)
     print(target_table(Figures(found)))
 
 

@@ -20,7 +20,7 @@ import yaml
 HERE = Path(__file__).parent
 LATENCY = HERE / "latency.yaml"
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
-_PATIENCE = 180.0
+_PATIENCE = 600.0
 _REST, _IDLE = 3.0, 0.1
 """Seconds for which a server at rest is watched, and how much of a core it may take then."""
 
