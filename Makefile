@@ -1,4 +1,4 @@
-# Everything a newcomer types. Each target installs what it needs into this folder; none needs root.
+# Everything a newcomer types. Each target installs what it needs; only acceptance and machines need root.
 SHELL := /bin/sh
 export UV_PYTHON_DOWNLOADS = never
 export UV_SYSTEM_CERTS = true
@@ -27,7 +27,7 @@ lab: $(READY) ## run the lab alone: Azure and three edge sites (until Ctrl-C)
 test: $(READY) ## the tests a developer waits for, under 3 minutes
 	@$(RUN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not slow and not live and not acceptance and not machines and not ui"
 
-check: $(READY) ## everything CI runs
+check: $(READY) ## lint, types, layers and all tests that need no root
 	@$(MAKE) --no-print-directory lint types layers
 	@$(RUN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not live and not acceptance and not machines and not ui"
 

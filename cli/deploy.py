@@ -33,12 +33,13 @@ def deploy(
 ) -> None:
     r"""Put the schedules and the forms of all flows on the Prefect server; twice is once.
 
-    Run it in the project folder: workers on this machine run the flows from there.
+    Run it in the project folder: workers on this machine run the flows from there. What is left
+    out goes back to what the file of deployments says.
 
     \b
     Example:
         acrfleet deploy --pool edge --create-pool --fleet-file /etc/acrfleet/fleet.yaml
-        acrfleet deploy --notify slack-webhook/ops
+        acrfleet deploy --pool edge --fleet-file /etc/acrfleet/fleet.yaml --notify slack-webhook/ops
         prefect worker start --pool edge
     """
     with readable():

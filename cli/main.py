@@ -23,7 +23,7 @@ from cli.status import status
 
 _EPILOG = """\b
 Exit codes: 0 all is well, 1 a site failed, 2 wrong input (nothing was changed;
-of plan: there are changes, and wrong input is 1),
+of plan: there are changes, and wrong input is 1; of reconcile: something drifted),
 3 nothing failed but a site is still waiting, 130 stopped with Ctrl-C.
 """
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def reconcile(no_mend: bool, **options: Any) -> None:
     r"""Report where sites differ from FLEET_FILE, and mend what its `reconcile` allows.
 
-    The exit code is 2 when something has drifted and is not mended.
+    The exit code is 2 when something has drifted and is not mended, and no site failed or waits.
 
     \b
     Example:

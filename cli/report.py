@@ -23,7 +23,7 @@ def report(fleet_file: Path, out: Path) -> None:
     r"""Write a page on the fleet of FLEET_FILE: health over time, passwords, freshness of images.
 
     It reads what the runs have recorded and asks nothing outside. The page is one file that opens
-    without a network and holds no secret. Drawing needs the extra: pip install 'acrfleet[report]'
+    without a network and holds no secret. Drawing needs the extra: pip install '.[report]'
 
     \b
     Example:

@@ -79,11 +79,12 @@ def compose() -> dict[str, Any]:
     return content
 
 
-def test_only_the_balancer_is_reached_from_outside() -> None:
+def test_only_the_balancer_is_reached_from_outside_and_only_automations_go_there() -> None:
     services = compose()["services"]
     assert {name for name, one in services.items() if "ports" in one} == {"front"}
     assert compose()["networks"]["inside"] == {"internal": True}
-    assert {name for name, one in services.items() if "outside" in one["networks"]} == {"front"}
+    outside = {name for name, one in services.items() if "outside" in one["networks"]}
+    assert outside == {"front", "services"}
 
 
 def test_the_balancer_knows_the_servers_by_the_names_of_compose() -> None:
