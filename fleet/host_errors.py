@@ -94,6 +94,15 @@ class HostsNotReadyError(FleetError):
 class HostsUnreachableError(TemporaryError):
     """Wait, or look at the site's network: some of its nodes could not be looked at."""
 
+    def __init__(self, message: str, *, are_all: bool = False) -> None:
+        """Take a line per node; `are_all`: none of those that were looked for has answered."""
+        self.are_all = are_all
+        super().__init__(message)
+
+
+class NodeLostError(FleetError):
+    """Look at the host: it was told to restart a service and could not be reached since then."""
+
 
 class RestartForbiddenError(FleetError):
     """Allow the restart in the fleet file, or restart the nodes yourself: they need it."""

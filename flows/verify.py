@@ -5,6 +5,7 @@ from prefect.client.schemas.objects import State
 
 from fleet.records import proven_record
 from flows.running import run_fleet
+from tasks.away import waiting_if_away
 from tasks.further_clients import verify_further_pulls
 from tasks.hosts import check_nodes
 from tasks.sessions import open_site
@@ -47,7 +48,7 @@ def verify(run: SiteRun, upstream: Upstream) -> None:
     """Climb the ladder of proofs at one site, from an open port to a pulled image."""
     site = run.site
     probe = upstream.probe_image_of(site)
-    with open_site(site, upstream.cloud) as session:
+    with waiting_if_away(run), open_site(site, upstream.cloud) as session:
         check_nodes(session, upstream.facts.login_server)
         endpoint = find_site_registry(session)
         login_server = upstream.facts.login_server

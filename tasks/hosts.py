@@ -104,7 +104,8 @@ def _judged(
     if problems:
         raise HostsNotReadyError([*problems, *unreachable])
     if unreachable:
-        raise HostsUnreachableError("\n".join(unreachable))
+        are_all = len(unreachable) == len(found)
+        raise HostsUnreachableError("\n".join(unreachable), are_all=are_all)
     known = tuple(facts for facts in found.values() if isinstance(facts, NodeFacts))
     session.kubeconfigs = {facts.node: facts.kubeconfig for facts in known}
     return known

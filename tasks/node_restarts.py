@@ -15,9 +15,9 @@ from fleet.host_errors import (
     CommandFailedError,
     DeadManFiredError,
     HostFileChangedError,
+    NodeLostError,
     RestartFailedError,
     RollbackFailedError,
-    SiteUnreachableError,
     UnfinishedChangeError,
 )
 from fleet.node_changes import NodeChange
@@ -42,7 +42,7 @@ def change_node(session: "SiteSession", change: NodeChange) -> None:
         DeadManFiredError: The proof came too late and the host went back.
         RestartFailedError: The service did not come back with the new files and runs with the old.
         RollbackFailedError: It came back with neither.
-        SiteUnreachableError: The node could not be reached until patience ended, so nothing is
+        NodeLostError: The node could not be reached until patience ended, so nothing is
             known about its service; the host goes back by itself.
     """
     if not change.due:
@@ -68,7 +68,7 @@ def undo_change(session: "SiteSession", node: Node, unit: str, deadman: str) -> 
     restored = _insist(session, lambda: client.restore(deadman))
     for note in restored.notes:
         say(f"{node.name}: {note}")
-    if not restored.restarted:
+    if not restored.restarted and not restored.gone:
         return
     verdict = _watch(session, node, restored.before or ServiceState(unit=unit))
     if not verdict.is_healthy:
@@ -135,7 +135,7 @@ def _restart_alone(session: "SiteSession", change: NodeChange) -> None:
     """Restart a service whose files are right already; there is nothing to go back to."""
     node = session.nodes[change.node.name]
     say(f"{change.node.name}: restarting {change.unit}, because {change.restart}")
-    before = _insist(session, lambda: node.read_service(change.unit))
+    before = change.service  # as it was when the restart was decided: not again after a retry
     try:
         _insist(session, lambda: node.restart(change.unit, before.entered))
     except CommandFailedError as error:
@@ -159,7 +159,7 @@ def _watch(session: "SiteSession", node: Node, before: ServiceState) -> Verdict:
     if verdict is not None:
         return verdict
     if watch.unreachable:
-        raise SiteUnreachableError(
+        raise NodeLostError(
             f"{node.name}: {before.unit} was told to restart, and since then the host could not be "
             f"reached: {watch.unreachable} A change that is not proven is undone by the host."
         )

@@ -199,7 +199,8 @@ def _look(
     found = look_at_nodes(session, nodes, login_server, endpoint_host)
     unreachable = [str(one) for one in found.values() if isinstance(one, TemporaryError)]
     if unreachable:
-        raise HostsUnreachableError("\n".join(unreachable))
+        are_all = len(unreachable) == len(found)
+        raise HostsUnreachableError("\n".join(unreachable), are_all=are_all)
     return found
 
 

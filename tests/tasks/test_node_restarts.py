@@ -8,9 +8,9 @@ import pytest
 
 from fleet.host_errors import (
     DeadManFiredError,
+    NodeLostError,
     RestartFailedError,
     RollbackFailedError,
-    SiteUnreachableError,
 )
 from fleet.node_changes import plan_change
 from fleet.outcomes import Action, SiteEndpoint
@@ -185,7 +185,7 @@ def test_a_node_that_vanishes_in_its_restart_is_left_to_its_dead_man(tmp_path: P
                 stopped.append(True)
 
         host.on_service(vanish)
-        with pytest.raises(SiteUnreachableError, match="was told to restart"):
+        with pytest.raises(NodeLostError, match="was told to restart"):
             oslo.configure()
         stopped.clear()
         oslo.lab.call(host.set_offline, False)
