@@ -33,16 +33,16 @@ def inspect(fleet_file: Path, wanted: Wanted, facts: bool, as_json: bool) -> Non
         acrfleet inspect fleet.yaml oslo
         acrfleet inspect fleet.yaml 'north-*' --json
     """
-    from tasks.inspection import inspect_site
+    from tasks.inspection import inspect_sites
 
     sites = wanted.choose_from(fleet_file)
     with readable():
-        found = [(site, inspect_site(site)) for site in sites]
-    reports = [report for _, ones in found for report in ones]
+        found = inspect_sites(sites)
+    reports = [report for ones in found for report in ones]
     if as_json:
         click.echo(json.dumps([one.model_dump(mode="json") for one in reports], indent=2))
     else:
-        for site, ones in found:
+        for site, ones in zip(sites, found, strict=True):
             _print(site, ones, facts)
     stuck = any(report.obstacles for report in reports)
     sys.exit(ExitCode.FAILED if stuck else ExitCode.OK)

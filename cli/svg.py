@@ -49,7 +49,8 @@ def picture(
         from matplotlib.figure import Figure
     except ImportError:
         raise DrawingMissingError(
-            "pictures are drawn by matplotlib, which is not there: pip install '.[report]' in the clone"
+            "pictures are drawn by matplotlib, which is not there: in the clone, "
+            "pip install '.[report]'"
         ) from None
     with rc_context(_STYLE):
         figure = Figure(figsize=(8, height), layout="constrained")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from cli.main import main
@@ -98,6 +99,20 @@ def test_a_node_that_does_not_answer_does_not_hide_the_others(lab: LabThread) ->
     reports = {report["node"]: report for report in json.loads(ended.output)}
     assert reports["oslo-server-1"]["facts"] is None
     assert reports["oslo-server-1"]["obstacles"]
+    assert reports["rotterdam-agent-2"]["facts"]["version"]
+
+
+@pytest.mark.flow
+@pytest.mark.usefixtures("prefect_harness")
+def test_a_site_whose_block_is_missing_does_not_hide_the_others(lab: LabThread) -> None:
+    content = yaml.safe_load((lab.folder / "fleet.yaml").read_text())
+    content["sites"][0]["ssh"] = {"block": "nowhere"}
+    path = lab.folder / "inspected.yaml"
+    path.write_text(yaml.safe_dump(content))
+    ended = CliRunner().invoke(main, ["inspect", str(path), "--json"])
+    assert ended.exit_code == 1
+    reports = {report["node"]: report for report in json.loads(ended.output)}
+    assert "nowhere" in reports["oslo-server-1"]["obstacles"][0]
     assert reports["rotterdam-agent-2"]["facts"]["version"]
 
 
