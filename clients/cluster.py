@@ -126,6 +126,11 @@ class Cluster:
         items = self._api.list(f"{CORE}/secrets", label_selector(labels))
         return tuple(SecretView.from_json(item) for item in items)
 
+    def list_secrets_in(self, namespace: str) -> tuple[SecretView, ...]:
+        """Return the Secrets of one namespace, with their values."""
+        items = self._api.list(core_path(namespace, "secrets"))
+        return tuple(SecretView.from_json(item) for item in items)
+
     def list_secrets_of_type(self, kind: str) -> tuple[SecretView, ...]:
         """Return the Secrets of one type in all namespaces, with their values."""
         items = self._api.list(f"{CORE}/secrets", {"fieldSelector": f"type={kind}"})

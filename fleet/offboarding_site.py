@@ -4,14 +4,16 @@ The nodes forget the site's registry before this, so pulls go to the cloud while
 the pull secrets go, then the chart, then what carried its secrets. Labels say what is ours.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from fleet.chart_progress import belongs_to
+from fleet.client_tokens import clients_of
 from fleet.cluster_objects import ChartView, Meta, SecretView, ServiceAccountView
 from fleet.helm_chart import is_ours, our_labels
 from fleet.helm_release import RELEASE_TYPE, HelmRelease
 from fleet.node_changes import NodeChange
-from fleet.pull_secrets import TYPE
+from fleet.pull_secrets import TYPE, read_users
 from fleet.removals import (
     ChangeNode,
     DeleteLease,
@@ -29,7 +31,9 @@ from fleet.site_lease import LEASE
 from fleet.sites import Site
 
 SiteRemoval = Removal[SiteChange]
-_FOREIGN = "it was not made by acrfleet"
+_FOREIGN = "it was not made by acrfleet for this site"
+_KEPT_BY_OTHERS = (RELEASE_TYPE, "kubernetes.io/service-account-token")
+_HELM_CONTROLLER = "helmcharts.helm.cattle.io/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,8 @@ def plan_site_removal(site: Site, found: ExistingSite) -> tuple[SiteRemoval, ...
     pulls = [one for one in found.secrets if one.type == TYPE]
     others = [one for one in found.secrets if one.type not in (TYPE, RELEASE_TYPE)]
     return (
-        *_detach(found.accounts, pulls),
-        *(_secret("pull secret", one) for one in pulls),
+        *_detach(found.accounts, [one for one in pulls if not _strangers(site, one)]),
+        *(_pull_secret(site, one) for one in pulls),
         *_chart(site, found),
         *(_secret("Secret", one) for one in others),
         *_namespace(site, found),
@@ -102,6 +106,23 @@ def _detach(
                 yield changed("service account", f"{namespace}/{name}", change, detail)
 
 
+def _pull_secret(site: Site, secret: SecretView) -> SiteRemoval:
+    strangers = _strangers(site, secret)
+    if not strangers:
+        return _secret("pull secret", secret)
+    name = f"{secret.meta.namespace}/{secret.meta.name}"
+    why = f"it holds logins of others, too: {', '.join(strangers)}; take ours out of it by hand"
+    return left_alone("pull secret", name, why)
+
+
+def _strangers(site: Site, secret: SecretView) -> tuple[str, ...]:
+    """Return the users in a pull secret that are not client tokens of the site."""
+    ours = {view.names.client_token for view in clients_of(site)}
+    before = f"{site.names.connected_registry}-"  # a token that left the fleet file was ours, too
+    users = read_users(secret)
+    return tuple(one for one in users if one not in ours and not one.startswith(before))
+
+
 def _secret(kind: str, secret: SecretView) -> SiteRemoval:
     namespace, name = secret.meta.namespace, secret.meta.name
     return removed(kind, f"{namespace}/{name}", DeleteSecret(namespace, name))
@@ -110,9 +131,9 @@ def _secret(kind: str, secret: SecretView) -> SiteRemoval:
 def _chart(site: Site, found: ExistingSite) -> Iterator[SiteRemoval]:
     chart = site.chart
     if found.chart is not None:
-        kind, ours = "HelmChart", is_ours(found.chart.meta.labels)
+        kind, ours = "HelmChart", _is_of(site, found.chart.meta.labels)
     elif found.release is not None and found.release.status != "uninstalled":
-        kind, ours = "Helm release", is_ours(found.release.meta.labels)
+        kind, ours = "Helm release", _is_of(site, found.release.meta.labels)
     else:
         return
     name = f"{chart.namespace}/{chart.release}"
@@ -121,6 +142,28 @@ def _chart(site: Site, found: ExistingSite) -> Iterator[SiteRemoval]:
         return
     change = UninstallChart(chart.namespace, chart.release, by_helm=kind == "Helm release")
     yield removed(kind, name, change, "the site's registry ends")
+
+
+def _is_of(site: Site, labels: Mapping[str, str]) -> bool:
+    """Return whether labels are ours and name no other site, as those of a renamed one do."""
+    return is_ours(labels) and all(
+        labels.get(key, value) == value for key, value in our_labels(site).items()
+    )
+
+
+def strange_secrets(site: Site, secrets: Sequence[SecretView]) -> tuple[str, ...]:
+    """Return the names of Secrets in the chart's namespace that neither we nor the chart made.
+
+    What Kubernetes, Helm and the helm-controller keep there goes with what it is about.
+    """
+    return tuple(
+        one.meta.name
+        for one in secrets
+        if one.type not in _KEPT_BY_OTHERS
+        and not _is_of(site, one.meta.labels)
+        and not belongs_to(site.chart, one.meta)
+        and not any(label.startswith(_HELM_CONTROLLER) for label in one.meta.labels)
+    )
 
 
 def _namespace(site: Site, found: ExistingSite) -> Iterator[SiteRemoval]:

@@ -11,7 +11,7 @@ from fleet.client_tokens import clients_of
 from fleet.cluster_errors import ClusterChangedError
 from fleet.cluster_objects import SecretView, ServiceAccountView
 from fleet.errors import ChartLeftoversError, FleetError, WaitingForSiteError
-from fleet.helm_chart import our_labels
+from fleet.helm_chart import connection_secret_name, is_ours, our_labels
 from fleet.helm_command import redact_words, uninstall_arguments
 from fleet.helm_release import read_release
 from fleet.node_removals import plan_removal
@@ -21,6 +21,7 @@ from fleet.offboarding_site import (
     nodes_not_asked,
     plan_node,
     plan_site_removal,
+    strange_secrets,
 )
 from fleet.outcomes import Outcome, SiteEndpoint
 from fleet.pull_secrets import TYPE, detaching_patch
@@ -112,8 +113,10 @@ def remove_from_site(
         plan = RegistriesPlan(login_server=login_server, endpoint=endpoint)
         changes = plan_nodes(session, plan, (), plan_removal)
         nodes = [plan_node(session.site, change) for change in changes]
-    removals = (*nodes, *plan_site_removal(session.site, _read(session)))
+    existing = _read(session)
+    removals = (*nodes, *plan_site_removal(session.site, existing))
     require_approval(session.site.name, removals, approved)
+    _refuse_leftovers(session, existing)
     for removal in removals:
         done = removal
         if isinstance(removal.change, ChangeNode) and plan is not None:
@@ -122,6 +125,30 @@ def remove_from_site(
             kept = _write(session, removal.change)
             done = left_alone(removal.outcome.kind, removal.outcome.name, kept) if kept else done
         did((said(done.outcome),))
+
+
+def _refuse_leftovers(session: SiteSession, found: ExistingSite) -> None:
+    """Refuse to go on where an earlier run has uninstalled the chart and parts of it are there.
+
+    Raises:
+        ChartLeftoversError: Its registry may still run.
+    """
+    name = connection_secret_name(session.site.chart)
+    was_here = any(secret.meta.name == name for secret in found.secrets)
+    is_installed = found.chart is not None or _has_release(found)
+    left = _leftovers(session) if was_here and not is_installed else []
+    if left:
+        raise ChartLeftoversError(
+            f"The chart of {session.site.name} is uninstalled, and {', '.join(left)} is still "
+            f"there. Look at the namespace {session.site.chart.namespace}, delete what is left of "
+            "it and run this again."
+        )
+
+
+def _has_release(found: ExistingSite) -> bool:
+    """Return whether there is a release of ours that is yet to be uninstalled."""
+    release = found.release
+    return release is not None and release.status != "uninstalled" and is_ours(release.meta.labels)
 
 
 def _endpoint(session: SiteSession) -> SiteEndpoint | None:
@@ -262,6 +289,9 @@ def _uninstall_with_helm(session: SiteSession, change: UninstallChart) -> None:
 def _delete_namespace(session: SiteSession, name: str) -> str:
     """Delete the chart's namespace, unless somebody else has something in it."""
     cluster = session.cluster
+    strange = strange_secrets(session.site, cluster.list_secrets_in(name))
+    if strange:
+        return f"others have something in it: Secret {', Secret '.join(strange)}"
 
     def look() -> tuple[bool | None, str]:
         left = [f"pod {pod.meta.name}" for pod in cluster.list_pods(name) if _is_alive(pod.phase)]

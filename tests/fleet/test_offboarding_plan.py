@@ -1,5 +1,6 @@
 """What goes when a site is offboarded, decided without Azure and without a cluster."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,7 +18,7 @@ from fleet.helm_chart import our_labels
 from fleet.helm_release import RELEASE_TYPE, HelmRelease
 from fleet.nesting import Descendant, branch_actions
 from fleet.offboarding import ExistingCloud, plan_cloud_removal, plan_narrowing
-from fleet.offboarding_site import ExistingSite, plan_site_removal
+from fleet.offboarding_site import ExistingSite, plan_site_removal, strange_secrets
 from fleet.outcomes import Action
 from fleet.pull_secrets import TYPE, detaching_patch
 from fleet.removals import (
@@ -264,6 +265,46 @@ def test_a_cluster_loses_what_carries_our_labels_and_the_chart_before_its_secret
         "Namespace connected-registry",
     ]
     assert "connected-registry-pvc" in plan[-1].outcome.detail
+
+
+def test_a_pull_secret_that_holds_logins_of_others_stays_and_names_them() -> None:
+    def pulls(*users: str) -> ExistingSite:
+        auths = {f"{n}.example": {"username": u, "password": "x"} for n, u in enumerate(users)}
+        data = {".dockerconfigjson": SecretStr(json.dumps({"auths": auths}))}
+        secret = SecretView(meta=meta("regcred"), type=TYPE, data=data)
+        return ExistingSite(secrets=(secret,), accounts=(an_account("default", "regcred"),))
+
+    plan = plan_site_removal(OSLO, pulls(NAMES.client_token, "somebody"))
+    assert keys(plan) == []
+    assert "logins of others, too: somebody" in plan[0].outcome.detail
+    further = f"{NAMES.connected_registry}-crew"
+    assert keys(plan_site_removal(OSLO, pulls(NAMES.client_token, further))) == [
+        "service account default/default",
+        "pull secret default/regcred",
+    ]
+
+
+def test_the_chart_of_a_site_that_has_another_name_now_stays() -> None:
+    labels = our_labels(FERRY)
+    chart = ChartView(meta=Meta(name="connected-registry", labels=labels), spec={})
+    plan = plan_site_removal(OSLO, ExistingSite(chart=chart))
+    assert [(one.outcome.kind, one.change) for one in plan] == [("HelmChart", None)]
+
+
+def test_secrets_in_the_chart_s_namespace_are_told_from_what_goes_with_it() -> None:
+    def secret(name: str, kind: str = "Opaque", **labels: str) -> SecretView:
+        return SecretView(meta=Meta(name=name, labels=labels), type=kind, data={})
+
+    found = [
+        secret("registry-tls", "kubernetes.io/tls"),
+        secret("sh.helm.release.v1.connected-registry.v1", RELEASE_TYPE),
+        secret("default-token", "kubernetes.io/service-account-token"),
+        secret("chart-values", **{"helmcharts.helm.cattle.io/chart": "connected-registry"}),
+        secret("made-by-the-chart", **{"app.kubernetes.io/instance": "connected-registry"}),
+        secret("ours", **our_labels(OSLO)),
+        secret("the-ferry-s", **our_labels(FERRY)),
+    ]
+    assert strange_secrets(OSLO, found) == ("registry-tls", "the-ferry-s")
 
 
 def test_a_chart_and_a_namespace_of_somebody_else_stay() -> None:
