@@ -10,9 +10,11 @@ from pydantic import SecretStr
 from fleet.azure_objects import PasswordSlot, TokenState
 from fleet.cluster_objects import SecretView
 from fleet.errors import NotOnboardedError, TemporaryError
+from fleet.helm_chart import our_labels
 from fleet.outcomes import Action, Outcome, SiteEndpoint
 from fleet.passwords import PasswordMark, as_azure_shows_it, settled
 from fleet.pull_secrets import (
+    TYPE,
     docker_config,
     pull_hosts,
     pull_secret_body,
@@ -252,11 +254,21 @@ def _value_of(
 
 
 def _read_secrets(session: SiteSession) -> dict[str, SecretView | None]:
-    name = session.site.pull_secrets.name
-    return {
-        namespace: session.cluster.find_secret(namespace, name)
+    """Return the pull secrets by namespace, those of the fleet file and others of ours.
+
+    A namespace that has left the fleet file keeps its Secret, and its pods pull with it.
+    """
+    cluster, name = session.cluster, session.site.pull_secrets.name
+    wanted = {
+        namespace: cluster.find_secret(namespace, name)
         for namespace in read_target_namespaces(session)
     }
+    others = {
+        one.meta.namespace: one
+        for one in cluster.list_secrets(our_labels(session.site))
+        if one.type == TYPE and one.meta.name == name and one.meta.namespace not in wanted
+    }
+    return {**wanted, **others}
 
 
 def read_client_token(session: SiteSession) -> TokenState:

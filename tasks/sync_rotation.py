@@ -186,6 +186,7 @@ class _Roll:
 
     def _begins(self, step: SyncStep) -> None:
         if isinstance(step, GenerateSync | PutString):
+            _refuse_outside_window(self._session)
             check_installer(self._session)
         if isinstance(step, GenerateSync | PutString | NoteSync):
             self._asked = False

@@ -195,6 +195,14 @@ def test_namespaces_and_accounts_that_come_and_go_half_way_are_picked_up(
     wait_until(lambda: cluster.find_namespace("brig") is cluster.find_namespace("engine") is None)
 
 
+def test_a_namespace_that_has_left_the_fleet_file_goes_on_pulling(site: RotationSite) -> None:
+    before = site.password("bridge")
+    wanted = PullSecrets(namespaces=("default",))
+    _done(site.rotations.run(asked=True, pull_secrets=wanted))
+    assert site.password("bridge") == site.password() != before
+    site.assert_at_rest()
+
+
 def test_a_namespace_of_the_fleet_file_that_vanished_is_named_and_the_old_password_stays(
     site: RotationSite,
 ) -> None:
