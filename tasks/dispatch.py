@@ -32,6 +32,8 @@ _POLL = 2.0
 _PENDING_FACTOR = 5
 _UNTAKEN = 120.0
 _SAID_AGAIN = 900.0
+_UNREAD = 900.0
+"""For how long the last report of a shard that has ended is waited for."""
 _FOR_A_WORKER = ("Scheduled", "Late")
 """Not those that the server holds back itself, because as many as allowed are under way."""
 _KEPT = timedelta(days=30)
@@ -80,6 +82,7 @@ class _Flight:
     heard_at: float
     beat: int = 0
     state: StateType | None = None
+    ended_at: float | None = None
 
 
 class _Dispatcher:
@@ -98,6 +101,7 @@ class _Dispatcher:
         self._documents = SharedDocuments()
         self._runs = ShardRuns(parent)
         self._results: dict[str, SiteResult] = {}
+        self._stopped: dict[str, SiteResult] = {}
         self._flights: dict[UUID, _Flight] = {}
         self._waiting: list[Shard] = []
         self._said_at = -_SAID_AGAIN
@@ -178,12 +182,15 @@ class _Dispatcher:
         now = self._runs.look(self._flights)
         for key, flight in list(self._flights.items()):
             flight.run = now.get(key, flight.run)
-            self._hear(flight)
+            is_heard = self._hear(flight)
             state = flight.run.state
             if key not in now:
                 self._end(flight, "its run was deleted", again=True)
             elif state is not None and state.is_final():
-                self._end_by_state(flight)
+                flight.ended_at = flight.ended_at or self._clock()
+                # What it has done is in its last report: the next look may be able to read it.
+                if is_heard or self._clock() - flight.ended_at > _UNREAD:
+                    self._end_by_state(flight)
             elif why := self._silence_of(flight):
                 self._runs.mark_lost(flight.run.id, why)
                 self._end(flight, why, again=True)
@@ -210,27 +217,32 @@ class _Dispatcher:
         announce(words)
         warn(words)
 
-    def _hear(self, flight: _Flight) -> None:
+    def _hear(self, flight: _Flight) -> bool:
         """Take in what a shard reports; a storage that does not answer is no silence of it."""
         try:
             report = self._documents.read(report_key(str(flight.run.id)), ShardReport)
         except ResultStorageError as error:
             warn(str(error))
             flight.heard_at = self._clock()
-            return
+            return False
         if flight.run.state_type is not flight.state:
             flight.state, flight.heard_at = flight.run.state_type, self._clock()
         if report is None or report.beat == flight.beat:
-            return
+            return True
         flight.beat, flight.heard_at = report.beat, self._clock()
         for result in report.results:
-            if result.site in flight.shard.sites and result.site not in self._results:
+            was_stopped = result.status is Status.STOPPED
+            if was_stopped:
+                # Its worker went away: whether another one takes the site up, its run's end says.
+                self._stopped[result.site] = result
+            elif result.site in flight.shard.sites and result.site not in self._results:
                 self._results[result.site] = result
                 tell(
                     result.message or result.status.value,
                     state=result.status.value,
                     site=result.site,
                 )
+        return True
 
     def _silence_of(self, flight: _Flight) -> str:
         """Return why a shard counts as lost; empty while it does not."""
@@ -263,7 +275,8 @@ class _Dispatcher:
 
     def _report(self) -> FleetReport:
         missing = [
-            SiteResult(
+            self._stopped.get(site.name)
+            or SiteResult(
                 site=site.name, verb=self._verb, status=Status.STOPPED, message="not started"
             )
             for site in self._sites

@@ -6,6 +6,7 @@ as a sign of life in between.
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,8 @@ FINGERPRINT = "acrfleet.fleet"
 NAME = "acrfleet.name"
 _BEATS_PER_SILENCE = 6
 _LONGEST_REST = 20.0
+_LAST_WORDS = (1.0, 4.0, 15.0)
+"""Seconds between attempts to leave the last report."""
 
 
 def parent_of_this_run() -> str | None:
@@ -140,13 +143,20 @@ class _Reporter:
         finally:
             self._ended.set()
             thread.join()
-            self._write()
+            self._say_goodbye()
 
     def _beat(self) -> None:
         while not self._ended.wait(self._rest):
             self._write()
 
-    def _write(self, *more: SiteResult) -> None:
+    def _say_goodbye(self) -> None:
+        """Write the last report, again and again for a while: none comes after it."""
+        for rest in _LAST_WORDS:
+            if self._write():
+                return
+            time.sleep(rest)
+
+    def _write(self, *more: SiteResult) -> bool:
         with self._lock:
             results = (*self._report.results, *more)
             self._report = ShardReport(beat=self._report.beat + 1, results=results)
@@ -154,3 +164,5 @@ class _Reporter:
                 self._documents.write(self._key, self._report)
             except ResultStorageError as error:
                 warn(f"{error}; the next report says it again")
+                return False
+        return True

@@ -14,6 +14,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun
+from prefect.settings import get_current_settings
 from prefect.states import Completed, Crashed, Failed, Pending, Running, State
 
 from fleet.results import SiteResult, Status
@@ -107,6 +108,15 @@ class Taken:
         self._results += [SiteResult(site=s, verb="onboard", status=status) for s in sites]
         report = ShardReport(beat=self._beat, results=tuple(self._results))
         self._documents.write(report_key(str(self.run.id)), report)
+
+    @contextmanager
+    def unreadable_report(self) -> Iterator[None]:
+        """Put a folder where the report is, which no storage reads; both are gone afterwards."""
+        place = get_current_settings().results.local_storage_path / report_key(str(self.run.id))
+        place.unlink()
+        place.mkdir()
+        yield
+        place.rmdir()
 
     def complete(self) -> None:
         self._set(Completed())

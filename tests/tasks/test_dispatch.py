@@ -137,6 +137,34 @@ def test_a_shard_that_crashes_is_dispatched_again_with_what_was_left() -> None:
     ]
 
 
+def test_a_site_that_a_stopping_worker_left_is_dispatched_again() -> None:
+    def script(taken: Taken) -> None:
+        if taken.is_again or "oslo" not in taken.sites:
+            return taken.do_all()
+        taken.begin()
+        taken.report("bergen")
+        taken.report("oslo", status=Status.STOPPED)
+        return taken.crash()
+
+    with working(script) as (fleeting, worker):
+        report = fleeting.run()
+    assert statuses(report) == ALL_DONE
+    assert ["oslo"] in [run.parameters["sites"] for run in worker.taken]
+
+
+def test_a_last_report_that_cannot_be_read_at_once_is_waited_for() -> None:
+    def script(taken: Taken) -> None:
+        taken.begin()
+        with taken.unreadable_report():
+            taken.complete()
+            time.sleep(1)
+        taken.report(*taken.sites)
+
+    with working(script) as (fleeting, _):
+        report = fleeting.run()
+    assert statuses(report) == ALL_DONE
+
+
 def test_a_shard_that_crashes_twice_has_failed_and_names_its_run() -> None:
     def script(taken: Taken) -> None:
         if "oslo" not in taken.sites:
