@@ -18,6 +18,7 @@ from cli.change_options import in_waves
 from cli.exit_codes import ExitCode
 from cli.input_errors import readable
 from cli.site_options import Wanted, choosing_sites
+from fleet.errors import FleetError
 from fleet.failures import group_failures
 from fleet.results import FleetReport, Status
 
@@ -30,6 +31,7 @@ _QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
+_UNTOUCHED = (Status.STOPPED, Status.NOT_STARTED, Status.SKIPPED)
 _VERBS = (
     "onboard",
     "verify",
@@ -168,7 +170,20 @@ def _watch(flow: Any, parameters: dict[str, Any], names: list[str], as_json: boo
         state = flow(**parameters, return_state=True)
         if not reports:
             state.result()
+    if state.is_failed():
+        _say_error(state.result(raise_on_failure=False), reports[-1], as_json)
     return reports[-1]
+
+
+def _say_error(error: object, report: FleetReport, as_json: bool) -> None:
+    """Say what ended a run that had begun to tell how far it got, and leave."""
+    if not isinstance(error, FleetError):
+        return
+    has_begun = any(result.status not in _UNTOUCHED for result in report.results)
+    if has_begun:
+        print_or_dump(report, as_json)
+    click.echo(str(error), err=True)
+    leave(ExitCode.FAILED if has_begun else ExitCode.WRONG_INPUT)
 
 
 @contextmanager

@@ -120,9 +120,14 @@ def blank_record(site: Site, now: datetime) -> SiteRecord:
     )
 
 
-def site_digest(site: Site) -> str:
-    """Return a digest of what the fleet file says of a site, but for when it may be disturbed."""
-    told = site.model_dump_json(exclude={"maintenance"})
+def site_digest(site: Site, how: str = "") -> str:
+    """Return a digest of what the fleet file says of a site, but for when it may be disturbed.
+
+    Args:
+        site: The site.
+        how: What else makes a run's work its own: a plan, an order to roll whatever the age.
+    """
+    told = site.model_dump_json(exclude={"maintenance"}) + how
     return hashlib.sha256(told.encode()).hexdigest()
 
 

@@ -28,21 +28,26 @@ class RunMark(Strict):
         return self.model_copy(update={"is_complete": done})
 
 
-def mark_key(fleet: str, verb: str, choice: Mapping[str, Sequence[str]]) -> str:
+def mark_key(fleet: str, verb: str, choice: Mapping[str, Sequence[str]], how: str = "") -> str:
     """Return the storage key of a run's mark.
 
     Args:
         fleet: The fleet's name.
         verb: What is done.
         choice: How the sites were chosen: names, tags and so on, each in any order.
+        how: What else makes its work its own, as for `site_digest`.
     """
-    told = json.dumps({key: sorted(value) for key, value in choice.items() if value})
+    told = json.dumps({key: sorted(value) for key, value in choice.items() if value}) + how
     digest = hashlib.sha256(told.encode()).hexdigest()[:12]
     return f"runs/{fleet}/{verb.replace(' ', '-')}-{digest}.json"
 
 
 def done_since(
-    verb: str, sites: Iterable[Site], records: Mapping[str, SiteRecord | None], began_at: datetime
+    verb: str,
+    sites: Iterable[Site],
+    records: Mapping[str, SiteRecord | None],
+    began_at: datetime,
+    how: str = "",
 ) -> dict[str, str]:
     """Return the sites that need not run again, each with the reason in words.
 
@@ -52,7 +57,7 @@ def done_since(
     for site in sites:
         record = records.get(site.name)
         done = record.done.get(verb) if record else None
-        if done and done.at >= began_at and done.digest == site_digest(site):
+        if done and done.at >= began_at and done.digest == site_digest(site, how):
             found[site.name] = (
                 f"done at {done.at:%Y-%m-%d %H:%M:%S} UTC, after the run began that is resumed, "
                 "and the fleet file still says the same of it; not run again"

@@ -12,8 +12,7 @@ from tasks.adoption import Upstairs, find_installation, survey_site
 from tasks.adoption_nodes import view_nodes
 from tasks.adoption_writes import Takeover, take_over_access, take_over_cluster
 from tasks.sessions import SiteSession, open_site
-from tasks.site_locks import site_to_itself
-from tasks.site_runs import SiteRun
+from tasks.site_runs import SiteRun, alone_at
 from tasks.upstreams import Upstream
 
 
@@ -44,7 +43,7 @@ def look(run: SiteRun, upstream: Upstream) -> None:
 
 def adopt(run: SiteRun, upstream: Upstream) -> None:
     """Take one site over, then onboard it, which finds everything in place and proves a pull."""
-    with site_to_itself(run.site), open_site(run.site, upstream.cloud) as session:
+    with alone_at(run), open_site(run.site, upstream.cloud) as session:
         takeover = _decide(run, upstream, session)
         run.did(take_over_access(session, takeover))
         run.did(take_over_cluster(session, takeover))

@@ -6,21 +6,21 @@ from typing import Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from fleet.fleet_plan import require_fit, require_size, sites_to_apply, written_beyond
+from fleet.fleet_plan import plan_digest, require_fit, require_size, sites_to_apply, written_beyond
 from fleet.plan_errors import PlanBlockedError, PlanMovedError
 from fleet.results import FleetReport
 from fleet.selection import select_sites
 from fleet.site_plan import FleetPlan, moved_since
 from flows.onboard import onboard_open_site
 from flows.running import run_fleet
+from tasks.away import waiting_if_away
 from tasks.fleet_files import read_fleet
 from tasks.plan_files import read_plan
 from tasks.planning import plan_site
 from tasks.reporting import end_of_run
 from tasks.sessions import open_site
 from tasks.shard_run import parent_of_this_run, read_ordered_plan
-from tasks.site_locks import site_to_itself
-from tasks.site_runs import SiteRun
+from tasks.site_runs import SiteRun, alone_at
 from tasks.upstreams import Upstream
 
 
@@ -59,6 +59,7 @@ def apply_plan(
         read_only=not _prepares(plan),
         in_shards=True,
         in_waves=True,
+        how=plan_digest(plan),
         resume=resume,
         ignore_windows=ignore_windows,
         plan=plan,
@@ -79,7 +80,11 @@ def apply(plan: FleetPlan, run: SiteRun, upstream: Upstream) -> None:
         raise PlanBlockedError(site.name, [f"The plan does not know what to do: {why}"])
     if planned.obstacles:
         raise PlanBlockedError(site.name, planned.obstacles)
-    with site_to_itself(site), open_site(site, upstream.cloud) as session:
+    with (
+        waiting_if_away(run),
+        alone_at(run),
+        open_site(site, upstream.cloud) as session,
+    ):
         now = plan_site(session, upstream, run.record.endpoint)
         moved = moved_since(plan, now)
         if moved:

@@ -14,6 +14,7 @@ from fleet.records import proven_record
 from fleet.site_plan import Part
 from flows.running import run_fleet
 from tasks.access import create_client_token, create_connected_registry
+from tasks.away import waiting_if_away
 from tasks.charts import check_cluster, deliver_connection_string, install_chart, wait_until_online
 from tasks.further_clients import verify_further_pulls
 from tasks.hosts import configure_nodes, prepare_nodes
@@ -24,8 +25,7 @@ from tasks.run_log import warn
 from tasks.sessions import SiteSession, open_site
 from tasks.settled import find_settled
 from tasks.site_certificates import check_ca, read_ca
-from tasks.site_locks import site_to_itself
-from tasks.site_runs import SiteRun
+from tasks.site_runs import SiteRun, alone_at
 from tasks.upstreams import Upstream
 from tasks.verification import prove_pulls, verify_pulls
 
@@ -77,7 +77,11 @@ def onboard_fleet(
 
 def onboard(run: SiteRun, upstream: Upstream) -> None:
     """Take one site through every step, with no other run of it beside this one."""
-    with site_to_itself(run.site), open_site(run.site, upstream.cloud) as session:
+    with (
+        waiting_if_away(run),
+        alone_at(run),
+        open_site(run.site, upstream.cloud) as session,
+    ):
         onboard_or_prove(run, upstream, session)
 
 

@@ -10,12 +10,12 @@ from fleet.drift import find_drift, headline, is_new
 from fleet.plan_errors import PlanBlockedError
 from flows.onboard import onboard_open_site
 from flows.running import run_fleet
+from tasks.away import waiting_if_away
 from tasks.drift import list_nodes, read_ending_passwords
 from tasks.fleet_files import read_fleet
 from tasks.planning import plan_site
 from tasks.sessions import open_site
-from tasks.site_locks import site_to_itself
-from tasks.site_runs import SiteRun
+from tasks.site_runs import SiteRun, alone_at
 from tasks.upstreams import Upstream
 
 
@@ -52,6 +52,7 @@ def reconcile_fleet(
         read_only=True,
         in_shards=True,
         in_waves=mends,
+        how="" if mend else "only reported",
         resume=resume,
         ignore_windows=ignore_windows,
     )
@@ -66,7 +67,8 @@ def reconcile(run: SiteRun, upstream: Upstream, *, mend: bool) -> None:
     site = run.site
     mend = mend and bool(site.reconcile.mend)
     with (
-        site_to_itself(site) if mend else nullcontext(),
+        waiting_if_away(run),
+        alone_at(run) if mend else nullcontext(),
         open_site(site, upstream.cloud) as session,
     ):
         plan = plan_site(session, upstream, run.record.endpoint)
@@ -81,4 +83,5 @@ def reconcile(run: SiteRun, upstream: Upstream, *, mend: bool) -> None:
             onboard_open_site(run, upstream, session, drift.mended)
         mended = [one for one in run.outcomes if one.is_change]
         run.did(drift.left)
+        run.is_over = not drift.left
     run.message = headline(mended, drift.left)

@@ -14,8 +14,7 @@ from flows.running import run_fleet
 from tasks.rotation import Place, Rolled, roll_client_password, waiting_where_away
 from tasks.sessions import open_site
 from tasks.site_facts import find_site_registry
-from tasks.site_locks import site_to_itself
-from tasks.site_runs import SiteRun
+from tasks.site_runs import SiteRun, alone_at
 from tasks.sync_rotation import RolledSync, roll_sync_password
 from tasks.upstreams import Upstream
 
@@ -67,6 +66,7 @@ def rotate_tokens(
         labels,
         in_shards=True,
         in_waves=True,
+        how="now" if now else "",
         resume=resume,
         ignore_windows=ignore_windows,
     )
@@ -82,7 +82,7 @@ def rotate(run: SiteRun, upstream: Upstream, *, asked: bool) -> None:
     probe = upstream.probe_image_of(site)
     ends: list[Rolled | RolledSync | WaitingForSiteError] = []
     with (
-        site_to_itself(site),
+        alone_at(run),
         open_site(site, upstream.cloud) as session,
         waiting_where_away(session, run),
     ):

@@ -45,6 +45,7 @@ def run_fleet(
     order: Order = Tree.parents_first,
     in_shards: bool = False,
     in_waves: bool = False,
+    how: str = "",
     resume: bool = False,
     ignore_windows: bool = False,
     plan: FleetPlan | None = None,
@@ -63,6 +64,7 @@ def run_fleet(
         in_shards: Let workers do it where the fleet file says `dispatch: deployment`; needs a
             deployment named `shard` of the flow, whose `sites` are then a shard's.
         in_waves: Go over the fleet as its `waves` say, and remember what was done.
+        how: What else makes the work its own, so that no run with the same verb is taken for it.
         resume: Leave out what is done since the last run of this, which was interrupted, began.
         ignore_windows: Restart what is due outside of maintenance windows too.
         plan: What `work` does, where that is a plan; workers get it too.
@@ -73,14 +75,14 @@ def run_fleet(
     sites = select_sites(fleet, names, tags, labels)
     before = order(Tree(fleet.sites), sites)
     parent = parent_of_this_run()
-    here = working_here(verb, work, fleet, sites, before)
+    here = working_here(verb, work, fleet, sites, before, how=how)
     if parent is not None:
         return run_shard(written, sites, parent, here)
     name_run(verb, written, sites)
     choice = {"names": names or (), "tags": tags or (), "labels": labels or ()}
     course = one_wave(sites)
     if in_waves:
-        course = open_course(verb, fleet, sites, before, choice, resume=resume)
+        course = open_course(verb, fleet, sites, before, choice, how=how, resume=resume)
     workers = by_workers(verb, written, plan) if in_shards else None
     with showing_progress(fleet.name, verb, len(sites)), workers or here as work_on:
         report = run_waves(verb, fleet.name, course, work_on)
@@ -129,11 +131,12 @@ def working_here(
     sites: Sequence[Site],
     before: Mapping[str, frozenset[str]] | None = None,
     *,
+    how: str = "",
     looking: bool = False,
 ) -> Iterator[WorkOn]:
     """Open what the sites are fed from, and yield what works on some of them in this process.
 
-    `looking`: the registries are not prepared, and only looked at.
+    `how` is `run_fleet`'s. `looking`: the registries are not prepared, and only looked at.
     """
     with open_upstreams(fleet, sites, looking=looking) as upstreams:
 
@@ -142,7 +145,7 @@ def working_here(
                 verb,
                 fleet.name,
                 some,
-                partial(_with_upstream, work, upstreams),
+                partial(_with_upstream, work, upstreams, how),
                 sites_at_once(fleet.max_sites_at_once),
                 before or {},
                 tags=[f"wave:{wave.number}"] if wave and wave.of > 1 else [],
@@ -151,5 +154,6 @@ def working_here(
         yield work_on
 
 
-def _with_upstream(work: Work, upstreams: Upstreams, run: SiteRun) -> None:
+def _with_upstream(work: Work, upstreams: Upstreams, how: str, run: SiteRun) -> None:
+    run.how = how
     work(run, upstreams.of(run.site))

@@ -81,7 +81,7 @@ def _look(
             return None
         seen = take_snapshot(session, state.connection_state, state.activation, look.cluster)
         verdict = judge(site, seen)
-    except FleetError as error:
+    except (FleetError, TimeoutError) as error:
         say(f"it could not be told: {error}")
         return None
     if not isinstance(verdict, Online):

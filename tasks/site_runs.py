@@ -5,8 +5,9 @@ steps as nested task runs; docs/decisions/0007-one-task-per-site.md says why it 
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from tasks.progress import tell, tell_report, tell_result, working_on
 from tasks.records import keep_record, latest_record
 from tasks.reporting import publish_site
 from tasks.run_log import note, warn
+from tasks.site_locks import site_to_itself
 from tasks.waiting import StoppedError, go_on_waiting, stop_waiting
 
 
@@ -39,6 +41,8 @@ class SiteRun:
     """One site on its way: what is known of it and what was done to it so far, even if it fails.
 
     `keeps_record` off: the run only looks, beside other runs, and leaves the record alone.
+    `how` is what else makes the work its own, as for `fleet.records.site_digest`; `is_over` off: it
+    has to be done again however well it ended.
     """
 
     site: Site
@@ -49,6 +53,8 @@ class SiteRun:
     plan: SitePlan | None = None
     message: str = ""
     keeps_record: bool = True
+    how: str = ""
+    is_over: bool = True
 
     def did(self, outcomes: Iterable[Outcome]) -> None:
         """Note what a step did."""
@@ -56,6 +62,18 @@ class SiteRun:
 
 
 Work = Callable[[SiteRun], None]
+
+
+@contextmanager
+def alone_at(run: SiteRun) -> Iterator[None]:
+    """Keep other runs that write out of the site, and know what they have noted until now.
+
+    Raises:
+        SiteBusyError: Another one is at work there.
+    """
+    with site_to_itself(run.site):
+        run.record = latest_record(run.site, datetime.now(UTC))
+        yield
 
 
 def run_sites(
@@ -202,9 +220,9 @@ def _site_task(job: _Job) -> State[None]:
     verb, site = job.verb, job.site
     _tag_this_run(job.tags)
     started, now = time.monotonic(), datetime.now(UTC)
-    run = SiteRun(site, blank_record(site, now))
+    run = SiteRun(site, read := blank_record(site, now))
     try:
-        run.record = latest_record(site, now)
+        run.record = read = latest_record(site, now)
         job.work(run)
         result = SiteResult(site=site.name, verb=verb, status=Status.DONE, message=run.message)
     except Exception as error:  # noqa: BLE001 - becomes the site's result, with its type
@@ -222,7 +240,10 @@ def _site_task(job: _Job) -> State[None]:
     job.results[site.name] = result
     emit_result(site, result)
     if run.keeps_record:
-        _publish(site, run.record.after(result, now, site_digest(site)), result)
+        # What other runs have noted meanwhile stays: this one has found nothing to add to it.
+        record = latest_record(site, now) if run.record is read else run.record
+        digest = site_digest(site, run.how) if run.is_over else ""
+        _publish(site, record.after(result, now, digest), result)
     tell_result(result)
     return _state(result)
 

@@ -49,6 +49,7 @@ def open_course(
     before: Mapping[str, frozenset[str]],
     choice: Mapping[str, Sequence[str]],
     *,
+    how: str = "",
     resume: bool = False,
 ) -> Course:
     """Plan the waves of a run from the fleet file and the sites' records, and note that it began.
@@ -59,16 +60,17 @@ def open_course(
         sites: The chosen sites.
         before: For each site those that have to end first.
         choice: How the sites were chosen: runs of the same choice are the same run.
+        how: What else makes the run's work its own, as for `fleet.records.site_digest`.
         resume: Do not run again what is done since the last run of this, which was interrupted,
             began.
     """
     records = read_records(fleet.name, [site.name for site in sites])
-    key = mark_key(fleet.name, verb, choice)
+    key = mark_key(fleet.name, verb, choice, how)
     last = read_mark(key) if resume else None
     skipped: dict[str, str] = {}
     mark = RunMark(verb=verb, began_at=datetime.now(UTC))
     if last is not None and not last.is_complete:
-        mark, skipped = last, done_since(verb, sites, records, last.began_at)
+        mark, skipped = last, done_since(verb, sites, records, last.began_at, how)
         note(f"resuming the run that began {last.began_at:%Y-%m-%d %H:%M:%S} UTC")
     elif resume:
         warn("there is no interrupted run of this to resume, so all sites are run")

@@ -7,7 +7,8 @@ import pytest
 
 from cli.exit_codes import ExitCode
 from cli.live import print_report
-from cli.runs import exit_code, print_or_dump
+from cli.runs import _say_error, exit_code, print_or_dump
+from fleet.dispatch_errors import ShardDeploymentMissingError
 from fleet.failures import result_of_error
 from fleet.host_errors import SiteUnreachableError
 from fleet.results import FleetReport, SiteResult, Status
@@ -73,3 +74,26 @@ def test_scripts_get_the_groups_beside_the_results(capsys: pytest.CaptureFixture
 def test_the_worst_site_makes_the_exit_code(statuses: list[Status], code: ExitCode) -> None:
     report = a_report(*(a_result(f"s{at}", status) for at, status in enumerate(statuses)))
     assert exit_code(report) is code
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code"),
+    [
+        ([Status.STOPPED, Status.NOT_STARTED], ExitCode.WRONG_INPUT),
+        ([Status.DONE, Status.STOPPED], ExitCode.FAILED),
+    ],
+)
+def test_what_ended_a_run_as_a_whole_is_said_and_is_no_ctrl_c(
+    statuses: list[Status], code: ExitCode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = a_report(*(a_result(f"s{at}", status) for at, status in enumerate(statuses)))
+    with pytest.raises(SystemExit) as ended:
+        _say_error(ShardDeploymentMissingError("run `acrfleet deploy`"), report, as_json=False)
+    assert ended.value.code == code
+    told = capsys.readouterr()
+    assert told.err == "run `acrfleet deploy`\n"
+    assert ("s0" in told.out) == (code is ExitCode.FAILED)
+
+
+def test_a_run_whose_sites_failed_tells_no_more_than_its_report() -> None:
+    _say_error(RuntimeError("1 site failed"), a_report(a_result("oslo")), as_json=False)

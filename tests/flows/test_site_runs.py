@@ -15,9 +15,9 @@ from fleet.outcomes import Action, Outcome
 from fleet.results import FleetReport, Status
 from tasks.progress import Step, observing
 from tasks.progress_bar import showing_progress
-from tasks.records import read_record
+from tasks.records import keep_record, read_record
 from tasks.reporting import end_of_run, publish_fleet
-from tasks.site_runs import SiteRun, run_sites
+from tasks.site_runs import SiteRun, alone_at, run_sites
 from tests.builders import a_record, a_site
 
 pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_harness")]
@@ -73,6 +73,31 @@ def run(
 
     state = fleet_flow(return_state=True)
     return reports[0], state
+
+
+def test_what_another_run_has_noted_meanwhile_stays() -> None:
+    def looks(run: SiteRun) -> None:
+        record = a_record(run.site.name, chart_version="0.9.9")
+
+        @flow(name="another run")
+        def another() -> None:
+            keep_record("northsea", run.site.name, record)
+
+        thread = threading.Thread(target=another)
+        thread.start()
+        thread.join()
+
+    def writes(run: SiteRun) -> None:
+        looks(run)
+        with alone_at(run):
+            run.record = run.record.model_copy(update={"connected_registry": "known-now"})
+
+    run({"harstad": looks, "hammerfest": writes})
+    for site in ("harstad", "hammerfest"):
+        record = read_record("northsea", site)
+        assert record is not None
+        assert (record.chart_version, record.last_verb) == ("0.9.9", "onboard")
+    assert record.connected_registry == "known-now"
 
 
 def test_one_broken_site_does_not_hide_or_stop_the_others() -> None:
