@@ -162,9 +162,11 @@ def test_a_proven_change_leaves_nothing_of_its_dead_man(
     world: World, host: Host, systemd_run: bool
 ) -> None:
     site = a_site(world, host, systemd_run=systemd_run, patience={"node_ready": "1m"})
+    hold_k3s(world, host)
     with site.start_configuring() as controller:
-        host.until(lambda: is_armed(host), what="a change under a dead-man", patience=120)
+        until_it_is_in_between(host)
         assert [len(timers(host)), len(sleepers(host))] == ([1, 0] if systemd_run else [0, 1])
+        host.stop_failing()
         output, _ = controller.communicate(timeout=60)
     assert controller.returncode == 0, output
     assert leftovers(host) == []
