@@ -161,6 +161,7 @@ def _watch(flow: Any, parameters: dict[str, Any], names: list[str], as_json: boo
         click.echo(
             "starting a temporary Prefect server (set PREFECT_API_URL to use yours)", err=True
         )
+    state = None  # as it stays when Ctrl-C ends the run
     with (
         collecting_reports() as reports,
         readable(),
@@ -170,7 +171,7 @@ def _watch(flow: Any, parameters: dict[str, Any], names: list[str], as_json: boo
         state = flow(**parameters, return_state=True)
         if not reports:
             state.result()
-    if state.is_failed():
+    if state is not None and state.is_failed():
         _say_error(state.result(raise_on_failure=False), reports[-1], as_json)
     return reports[-1]
 
