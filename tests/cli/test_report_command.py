@@ -131,6 +131,6 @@ def test_without_matplotlib_it_says_what_to_install(folder: Path) -> None:
         [sys.executable, "-c", code, *command], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 2
-    assert "pip install 'acrfleet[report]'" in ended.stderr
+    assert "pip install '.[report]'" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not out.exists()
