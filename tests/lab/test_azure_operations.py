@@ -19,7 +19,7 @@ def recorded(tmp_path):
 
 @pytest.fixture
 def spec(tmp_path):
-    with azure_on(tmp_path, minute=0.6, profile="spec") as client:
+    with azure_on(tmp_path, minute=6, profile="spec") as client:  # busy for half a second
         yield client
 
 
@@ -129,7 +129,7 @@ def test_as_specified_posts_and_deletes_are_polled_at_their_location(spec):
 
 
 def test_answers_ask_to_wait_when_the_lab_is_told_to(tmp_path):
-    with azure_on(tmp_path, profile="spec", retry_after=7) as azure:
+    with azure_on(tmp_path, minute=60, profile="spec", retry_after=7) as azure:
         body = {"properties": {"actions": []}}
         answer = azure.send("PUT", "scopeMaps/harbour", body)
         status = azure.send("GET", answer.headers["Azure-AsyncOperation"])
