@@ -17,6 +17,7 @@ from fleet.client_tokens import tokens_of
 from fleet.errors import SitesBelowError
 from fleet.nesting import Descendant, branch_actions, gateways
 from fleet.removals import (
+    FOREIGN,
     CloudChange,
     Deactivate,
     DeleteConnectedRegistry,
@@ -32,7 +33,6 @@ from fleet.scope_maps import fold_actions
 from fleet.sites import Site
 
 CloudRemoval = Removal[CloudChange]
-_FOREIGN = "it was not made by acrfleet for this site"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def plan_narrowing(
     if kept == actions:
         return ()
     if not _is_ours(ancestor, "sync", existing):
-        why = f"{_FOREIGN}; take the gateway actions of {site.names.connected_registry} out of it"
+        why = f"{FOREIGN}; take the gateway actions of {site.names.connected_registry} out of it"
         return (left_alone(kind, name, why),)
     lost = sorted({one.rpartition("/")[0].rpartition("/")[0] for one in actions - kept})
     return (changed(kind, name, ChangeScopeMap(name, kept), f"loses {', '.join(lost)}"),)
@@ -159,13 +159,13 @@ def _plan_role(site: Site, role: str, existing: ExistingAccess) -> list[CloudRem
             passwords = f"with {len(existing.token.slots)} passwords"
             found.append(removed("token", token, DeleteToken(token), passwords))
         else:
-            found.append(left_alone("token", token, _FOREIGN))
+            found.append(left_alone("token", token, FOREIGN))
     if existing.scope_map is not None:
         _wait_while_deleting("scope map", scope_map, existing.scope_map.provisioning)
         if _is_ours(site, role, existing.scope_map):
             found.append(removed("scope map", scope_map, DeleteScopeMap(scope_map)))
         else:
-            found.append(left_alone("scope map", scope_map, _FOREIGN))
+            found.append(left_alone("scope map", scope_map, FOREIGN))
     return found
 
 
@@ -177,7 +177,7 @@ def _plan_connected_registry(site: Site, existing: ExistingAccess) -> list[Cloud
     _wait_while_deleting(kind, name, state.provisioning)
     ours = _is_ours(site, "sync", existing.scope_map)
     if not ours or not same_name(state.sync_token_id, site.names.sync_token):
-        return [left_alone(kind, name, _FOREIGN)]
+        return [left_alone(kind, name, FOREIGN)]
     found: list[CloudRemoval] = []
     if state.is_active:
         found.append(changed("activation of", name, Deactivate(name), "deactivated"))

@@ -15,6 +15,7 @@ from fleet.helm_release import RELEASE_TYPE, HelmRelease
 from fleet.node_changes import NodeChange
 from fleet.pull_secrets import TYPE, read_users
 from fleet.removals import (
+    FOREIGN,
     ChangeNode,
     DeleteLease,
     DeleteNamespace,
@@ -31,7 +32,6 @@ from fleet.site_lease import LEASE
 from fleet.sites import Site
 
 SiteRemoval = Removal[SiteChange]
-_FOREIGN = "it was not made by acrfleet for this site"
 _KEPT_BY_OTHERS = (RELEASE_TYPE, "kubernetes.io/service-account-token")
 _HELM_CONTROLLER = "helmcharts.helm.cattle.io/"
 
@@ -138,7 +138,7 @@ def _chart(site: Site, found: ExistingSite) -> Iterator[SiteRemoval]:
         return
     name = f"{chart.namespace}/{chart.release}"
     if not ours:
-        yield left_alone(kind, name, _FOREIGN)
+        yield left_alone(kind, name, FOREIGN)
         return
     change = UninstallChart(chart.namespace, chart.release, by_helm=kind == "Helm release")
     yield removed(kind, name, change, "the site's registry ends")

@@ -9,6 +9,8 @@ from fleet.errors import RemovalNotApprovedError
 from fleet.node_changes import NodeChange
 from fleet.outcomes import Action, Outcome
 
+FOREIGN = "it was not made by acrfleet for this site"
+
 
 @dataclass(frozen=True, slots=True)
 class ChangeNode:

@@ -1,6 +1,6 @@
 """Steps on a site's nodes: look at them all, then tell each where images come from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -103,9 +103,7 @@ def _judged(
                 warn(f"{facts.node}: {warning}")
     if problems:
         raise HostsNotReadyError([*problems, *unreachable])
-    if unreachable:
-        are_all = len(unreachable) == len(found)
-        raise HostsUnreachableError("\n".join(unreachable), are_all=are_all)
+    refuse_silent_nodes(found)
     known = tuple(facts for facts in found.values() if isinstance(facts, NodeFacts))
     session.kubeconfigs = {facts.node: facts.kubeconfig for facts in known}
     return known
@@ -183,6 +181,17 @@ def look_at_nodes(
 
     with ThreadPoolExecutor(_NODES_AT_ONCE) as pool:
         return dict(zip(nodes, pool.map(look, nodes), strict=True))
+
+
+def refuse_silent_nodes(found: Mapping[Node, NodeFacts | FleetError]) -> None:
+    """Refuse to go on where some nodes could not be looked at.
+
+    Raises:
+        HostsUnreachableError: It tells them apart from a site of which no node answers.
+    """
+    silent = [str(one) for one in found.values() if isinstance(one, TemporaryError)]
+    if silent:
+        raise HostsUnreachableError("\n".join(silent), are_all=len(silent) == len(found))
 
 
 def find_problems(host: Host, node: Node, facts: NodeFacts) -> list[str]:

@@ -11,7 +11,7 @@ from fleet.client_tokens import clients_of
 from fleet.cluster_errors import ClusterChangedError
 from fleet.cluster_objects import SecretView, ServiceAccountView
 from fleet.errors import ChartLeftoversError, FleetError, WaitingForSiteError
-from fleet.helm_chart import connection_secret_name, is_ours, our_labels
+from fleet.helm_chart import connection_secret_name, our_labels
 from fleet.helm_command import redact_words, uninstall_arguments
 from fleet.helm_release import read_release
 from fleet.node_removals import plan_removal
@@ -116,7 +116,8 @@ def remove_from_site(
     existing = _read(session)
     removals = (*nodes, *plan_site_removal(session.site, existing))
     require_approval(session.site.name, removals, approved)
-    _refuse_leftovers(session, existing)
+    if not any(isinstance(one.change, UninstallChart) for one in removals):
+        _refuse_leftovers(session, existing)
     for removal in removals:
         done = removal
         if isinstance(removal.change, ChangeNode) and plan is not None:
@@ -128,27 +129,20 @@ def remove_from_site(
 
 
 def _refuse_leftovers(session: SiteSession, found: ExistingSite) -> None:
-    """Refuse to go on where an earlier run has uninstalled the chart and parts of it are there.
+    """Refuse to go on where no chart is left to uninstall and parts of an earlier one are there.
 
     Raises:
         ChartLeftoversError: Its registry may still run.
     """
     name = connection_secret_name(session.site.chart)
     was_here = any(secret.meta.name == name for secret in found.secrets)
-    is_installed = found.chart is not None or _has_release(found)
-    left = _leftovers(session) if was_here and not is_installed else []
+    left = _leftovers(session) if was_here and found.chart is None else []
     if left:
         raise ChartLeftoversError(
             f"The chart of {session.site.name} is uninstalled, and {', '.join(left)} is still "
             f"there. Look at the namespace {session.site.chart.namespace}, delete what is left of "
             "it and run this again."
         )
-
-
-def _has_release(found: ExistingSite) -> bool:
-    """Return whether there is a release of ours that is yet to be uninstalled."""
-    release = found.release
-    return release is not None and release.status != "uninstalled" and is_ours(release.meta.labels)
 
 
 def _endpoint(session: SiteSession) -> SiteEndpoint | None:

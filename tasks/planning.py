@@ -16,7 +16,6 @@ from fleet.chart_installer import InstallerChoice
 from fleet.client_tokens import further_clients
 from fleet.errors import FleetError, TemporaryError
 from fleet.helm_chart import connection_secret_name
-from fleet.host_errors import HostsUnreachableError
 from fleet.node_facts import NodeFacts
 from fleet.outcomes import SiteEndpoint
 from fleet.plan_access import CloudView, draft_access, draft_client
@@ -39,7 +38,7 @@ from fleet.sites import Node
 from tasks.access import read_client_access, read_sync_access
 from tasks.azure_limits import azure_slot
 from tasks.charts import look_at_cluster
-from tasks.hosts import find_problems, look_at_nodes, tells_enough
+from tasks.hosts import find_problems, look_at_nodes, refuse_silent_nodes, tells_enough
 from tasks.policy import READ
 from tasks.pull_secrets import read_targets
 from tasks.sessions import SiteSession
@@ -197,10 +196,7 @@ def _look(
     session: SiteSession, nodes: Sequence[Node], login_server: str, endpoint_host: str
 ) -> dict[Node, NodeFacts | FleetError]:
     found = look_at_nodes(session, nodes, login_server, endpoint_host)
-    unreachable = [str(one) for one in found.values() if isinstance(one, TemporaryError)]
-    if unreachable:
-        are_all = len(unreachable) == len(found)
-        raise HostsUnreachableError("\n".join(unreachable), are_all=are_all)
+    refuse_silent_nodes(found)
     return found
 
 

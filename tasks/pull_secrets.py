@@ -1,5 +1,6 @@
 """Give a site's namespaces the credentials that pull from its own registry."""
 
+from collections.abc import Container
 from datetime import UTC, datetime
 
 from prefect import task
@@ -100,12 +101,20 @@ def read_targets(session: SiteSession) -> PullTargets:
     }
     for name, found in secrets.items():
         require_ours(site, name, found)
-    ours = cluster.list_secrets(our_labels(site))
-    others = tuple(
-        item for item in ours if item.type == TYPE and item.meta.namespace not in secrets
-    )
+    others = read_pull_secrets_elsewhere(session, secrets)
     staged = cluster.find_secret(site.chart.namespace, staging_name(site))
     return PullTargets(secrets, others, staged)
+
+
+def read_pull_secrets_elsewhere(
+    session: SiteSession, namespaces: Container[str]
+) -> tuple[SecretView, ...]:
+    """Return our pull secrets in other namespaces than these: their passwords are in use, too."""
+    return tuple(
+        one
+        for one in session.cluster.list_secrets(our_labels(session.site))
+        if one.type == TYPE and one.meta.namespace not in namespaces
+    )
 
 
 def _find_or_make_password(session: SiteSession, targets: PullTargets) -> PullPassword:

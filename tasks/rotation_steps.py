@@ -10,11 +10,9 @@ from pydantic import SecretStr
 from fleet.azure_objects import PasswordSlot, TokenState
 from fleet.cluster_objects import SecretView
 from fleet.errors import NotOnboardedError, TemporaryError
-from fleet.helm_chart import our_labels
 from fleet.outcomes import Action, Outcome, SiteEndpoint
 from fleet.passwords import PasswordMark, as_azure_shows_it, settled
 from fleet.pull_secrets import (
-    TYPE,
     docker_config,
     pull_hosts,
     pull_secret_body,
@@ -31,7 +29,7 @@ from fleet.rotation_notes import change_notes, holder_of, proof_notes, staged_of
 from fleet.verification import ProbeImage
 from tasks.azure_limits import azure_slot
 from tasks.policy import READ, WRITE
-from tasks.pull_secrets import read_target_namespaces
+from tasks.pull_secrets import read_pull_secrets_elsewhere, read_target_namespaces
 from tasks.run_log import said, say
 from tasks.service_accounts import attach_pull_secrets
 from tasks.sessions import SiteSession
@@ -258,17 +256,13 @@ def _read_secrets(session: SiteSession) -> dict[str, SecretView | None]:
 
     A namespace that has left the fleet file keeps its Secret, and its pods pull with it.
     """
-    cluster, name = session.cluster, session.site.pull_secrets.name
+    name = session.site.pull_secrets.name
     wanted = {
-        namespace: cluster.find_secret(namespace, name)
+        namespace: session.cluster.find_secret(namespace, name)
         for namespace in read_target_namespaces(session)
     }
-    others = {
-        one.meta.namespace: one
-        for one in cluster.list_secrets(our_labels(session.site))
-        if one.type == TYPE and one.meta.name == name and one.meta.namespace not in wanted
-    }
-    return {**wanted, **others}
+    elsewhere = read_pull_secrets_elsewhere(session, wanted)
+    return wanted | {one.meta.namespace: one for one in elsewhere if one.meta.name == name}
 
 
 def read_client_token(session: SiteSession) -> TokenState:

@@ -33,8 +33,8 @@ FINGERPRINT = "acrfleet.fleet"
 NAME = "acrfleet.name"
 _BEATS_PER_SILENCE = 6
 _LONGEST_REST = 20.0
-_LAST_WORDS = (1.0, 4.0, 15.0)
-"""Seconds between attempts to leave the last report."""
+_LAST_WORDS = (0.0, 1.0, 4.0, 15.0)
+"""Seconds before each attempt to leave the last report."""
 
 
 def parent_of_this_run() -> str | None:
@@ -152,9 +152,9 @@ class _Reporter:
     def _say_goodbye(self) -> None:
         """Write the last report, again and again for a while: none comes after it."""
         for rest in _LAST_WORDS:
+            time.sleep(rest)
             if self._write():
                 return
-            time.sleep(rest)
 
     def _write(self, *more: SiteResult) -> bool:
         with self._lock:
