@@ -1,6 +1,7 @@
 """The data plane of one Azure Container Registry: what it holds, and whom it lets in."""
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -23,6 +24,10 @@ from fleet.sites import AcrRegistry
 _PATIENCE = Patience()
 _PAGE = 1000
 _MOST_TAGS = 1000
+_FRESH = 900.0
+"""Seconds for which the library's client is used. Its cache test is inverted (1.2.0): it renews its
+refresh token as long as that is good for five more minutes, and then goes on with it for ever; so a
+registry that nobody asked for three hours would refuse the rest of a long run."""
 _ROLES = (
     "the role `AcrPull`, or where the registry's role assignment mode is ABAC (AcrPull and AcrPush"
     " count for nothing there) the roles `Container Registry Repository Catalog Lister` and"
@@ -33,9 +38,8 @@ _ROLES = (
 class RegistryCatalog:
     """Lists what a registry holds.
 
-    The library asks for a token four requests long per page (its cache test is inverted in 1.2.0),
-    hence the large pages. Every method may raise `AzureBusyError`, `AccessDeniedError`,
-    `LoginFailedError` or `AzureRefusedError`.
+    The library asks for a token four requests long per page, hence the large pages. Every method
+    may raise `AzureBusyError`, `AccessDeniedError`, `LoginFailedError` or `AzureRefusedError`.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class RegistryCatalog:
     ) -> None:
         """Take the login; `find_login_server` is called once, when the first answer is needed."""
         self.registry = registry
-        self._find_login_server = find_login_server
+        self._find_login_server, self._known_login_server = find_login_server, ""
         self._connect = partial(
             ContainerRegistryClient,
             credential=credential,
@@ -60,7 +64,7 @@ class RegistryCatalog:
         )
         self._transport = BoundedTransport(endpoints, patience)
         self._guard = threading.Lock()
-        self._connected: ContainerRegistryClient | None = None
+        self._connected: tuple[ContainerRegistryClient, float] | None = None
 
     def list_repositories(self) -> tuple[str, ...]:
         """Return the names of all repositories, page by page until there are no more."""
@@ -145,7 +149,7 @@ class RegistryCatalog:
             secret=True,
         )
         with translated(request):
-            server = self._find_login_server()
+            server = self._login_server()
             return is_let_in(self._transport, server, token, password, repository)
 
     def close(self) -> None:
@@ -154,11 +158,22 @@ class RegistryCatalog:
 
     def _client(self) -> ContainerRegistryClient:
         with self._guard:
-            if self._connected is None:
-                self._connected = self._connect(
-                    f"https://{self._find_login_server()}", transport=self._transport
-                )
-            return self._connected
+            now = time.monotonic()
+            if self._connected is None or now - self._connected[1] > _FRESH:
+                server = self._found_login_server()
+                made = self._connect(f"https://{server}", transport=self._transport)
+                self._connected = (made, now)
+            return self._connected[0]
+
+    def _login_server(self) -> str:
+        with self._guard:
+            return self._found_login_server()
+
+    def _found_login_server(self) -> str:
+        """Return the login server; call it with the guard held."""
+        if not self._known_login_server:
+            self._known_login_server = self._find_login_server()
+        return self._known_login_server
 
     def _request(self, what: str) -> Request:
         name = self.registry.name

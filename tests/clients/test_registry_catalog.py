@@ -1,5 +1,6 @@
 """`RegistryCatalog` over the wire, against the lab's data plane."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,3 +103,15 @@ def test_a_data_plane_that_stays_away_is_a_temporary_error(azure: AzureThread) -
     azure.faults.add(part="azure", kind="drop", match="*/_catalog")
     with pytest.raises(AzureBusyError):
         session.catalog.list_repositories()
+
+
+def test_a_registry_that_nobody_asked_for_longer_than_a_login_lasts_is_asked_again(
+    azure: AzureThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library goes on with a refresh token that is about to end, and with an ended one."""
+    monkeypatch.setattr("lab.azure.registry_login._REFRESH_LIFE", 2)
+    monkeypatch.setattr("clients.registry_catalog._FRESH", 1.0)
+    session = azure.session(azure.add_registry())
+    before = session.catalog.list_repositories()
+    time.sleep(3)
+    assert session.catalog.list_repositories() == before
