@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from prefect.filesystems import LocalFileSystem, WritableFileSystem
-from prefect.results import get_default_result_storage
 from prefect.settings import get_current_settings
 
+from tasks.result_storage import open_result_storage
 from tasks.shared_documents import says_missing
 
 _AT_ONCE = 16
@@ -76,6 +76,4 @@ def _open_storage() -> WritableFileSystem:
     settings = get_current_settings()
     if settings.api.url is None and settings.results.default_storage_block is None:
         return LocalFileSystem(basepath=str(settings.results.local_storage_path))
-    storage = get_default_result_storage()
-    assert isinstance(storage, WritableFileSystem)  # noqa: S101 - a coroutine only inside a loop
-    return storage
+    return open_result_storage()

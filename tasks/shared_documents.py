@@ -8,12 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prefect.filesystems import LocalFileSystem, WritableFileSystem
-from prefect.results import get_default_result_storage
+from prefect.filesystems import LocalFileSystem
 from pydantic import ValidationError
 
 from fleet.dispatch_errors import ResultStorageError
 from fleet.strict import Strict
+from tasks.result_storage import open_result_storage
 
 Document = TypeVar("Document", bound=Strict)
 
@@ -23,9 +23,8 @@ class SharedDocuments:
 
     def __init__(self) -> None:
         """Open the storage that the settings name."""
-        storage = get_default_result_storage()
-        assert isinstance(storage, WritableFileSystem)  # noqa: S101 - a coroutine only in a loop
-        self._storage: Any = storage  # its methods give coroutines, but only inside a loop
+        # Its methods give coroutines, but only inside a loop.
+        self._storage: Any = open_result_storage()
 
     def write(self, key: str, document: Strict) -> None:
         """Write a document, in place of the one before.

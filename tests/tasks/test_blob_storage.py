@@ -1,10 +1,14 @@
 """Records and shards' reports in Azure Blob storage, by prefect-azure over the wire."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from time import time
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pytest
+from azure.core.credentials import AccessToken
 from prefect import flow
 from prefect.settings import PREFECT_DEFAULT_RESULT_STORAGE_BLOCK, temporary_settings
 
@@ -12,6 +16,7 @@ from fleet.dispatch_errors import ResultStorageError
 from fleet.results import SiteResult, Status
 from fleet.shard_report import ShardReport, report_key
 from tasks.records import keep_record, latest_record, read_record
+from tasks.result_storage import keep_login
 from tasks.shared_documents import SharedDocuments
 from tests.builders import a_record, a_site
 from tests.tasks.blob_service import BlobService, blob_service
@@ -93,3 +98,35 @@ def test_half_a_report_is_none_and_a_storage_that_refuses_is_no_silence(
             documents.write(key, ShardReport(beat=2))
     finally:
         blobs.is_down.clear()
+
+
+class Hasty(NamedTuple):
+    """A credential whose tokens end at once; `given` has all of them."""
+
+    given: list[AccessToken]
+    seconds: float = 1.0
+
+    def get_token(self, *scopes: str, **_options: Any) -> AccessToken:
+        self.given.append(AccessToken(f"{scopes[0]} {len(self.given)}", int(time() + self.seconds)))
+        return self.given[-1]
+
+
+def test_a_login_without_a_password_goes_on_after_prefect_azure_has_closed_it() -> None:
+    """As it does after each use; azure-core refuses its own logins then."""
+    from prefect_azure import AzureBlobStorageCredentials
+
+    login = AzureBlobStorageCredentials(account_url="https://account.blob.core.windows.net")
+    keep_login(login)
+    kept = login._create_credential()
+    keep_login(login)
+    assert login._create_credential() is kept
+
+    async def use() -> AccessToken:
+        async with login as open_login:
+            return await open_login._create_credential().get_token("storage")
+
+    kept._credential = hasty = Hasty([])
+    assert [asyncio.run(use()).token for _ in range(2)] == ["storage 0", "storage 1"]
+    kept._credential = lasting = hasty._replace(seconds=3600.0)
+    assert {asyncio.run(use()).token for _ in range(3)} == {"storage 2"}
+    assert len(lasting.given) == 3
