@@ -1,24 +1,36 @@
-"""Small requests of ours to the Prefect server: one at a time, by one client, quickly tried again.
+"""Requests of ours to the Prefect server: small ones go one at a time, by one client.
 
 On SQLite two writes at once lock each other out. The server then answers 503 within milliseconds,
 and Prefect's client rests for two seconds and more before it asks again: measured with ten sites
 at once, that was most of a run in which there was nothing to do
 (docs/decisions/0010-slots-go-from-thread-to-thread.md).
+
+Where the server is away, Prefect's client doubles its rests without a bound: with the 15 tries that
+a fleet needs the last one is nine hours. So here it tries twice, and the waiting is ours.
 """
 
 import atexit
 import random
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.context import SettingsContext, get_settings_context
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
+from tasks.run_log import warn
+from tasks.waiting import pause
+
 T = TypeVar("T")
+PATIENCE = 1800.0
+"""Seconds for which a run waits for a server that is away."""
+_TRIES = 2
+_FIRST_REST, _LAST_REST = 1.0, 10.0
 _REQUEST_SECONDS = 30.0
 _BUSY_SECONDS = 15.0
 _SHORTEST_REST, _LONGEST_REST = 0.02, 0.2
@@ -28,18 +40,49 @@ _open = ExitStack()
 atexit.register(_open.close)
 
 
-def ask(call: Callable[[SyncPrefectClient], T]) -> T:
-    """Make one request and return its answer.
+def ask(call: Callable[[SyncPrefectClient], T], *, patience: float = PATIENCE) -> T:
+    """Make one request and return its answer; while the server is away, others have their turn.
 
     The client is none of a run's, which is closed when the run ends, and it stays open: opening one
     asks the server for a token.
 
+    Args:
+        call: The request; it may be made several times.
+        patience: Seconds for which to go on while the server is away.
+
     Raises:
-        httpx.HTTPError: The server did not answer, after everything that Prefect's client tries.
+        httpx.HTTPError: The server did not answer for so long.
         PrefectException: It refused.
     """
-    with _one_at_a_time:
-        return call(_client(PREFECT_API_URL.value() or ""))
+    deadline, rest = time.monotonic() + patience, _FIRST_REST
+    while True:
+        try:
+            with _one_at_a_time, in_haste():
+                return call(_client(PREFECT_API_URL.value() or ""))
+        except (httpx.TransportError, PrefectHTTPStatusError) as error:
+            if not is_away(error) or time.monotonic() + rest > deadline:
+                raise
+            warn(f"the Prefect server does not answer ({type(error).__name__}); trying again")
+        pause(rest)
+        rest = min(rest * 2, _LAST_REST)
+
+
+def is_away(error: Exception) -> bool:
+    """Return whether the server may be back soon, by the type of what happened."""
+    if isinstance(error, PrefectHTTPStatusError):
+        code = error.response.status_code
+        return code >= httpx.codes.INTERNAL_SERVER_ERROR or code == httpx.codes.TOO_MANY_REQUESTS
+    return isinstance(error, httpx.TransportError)
+
+
+@contextmanager
+def in_haste() -> Iterator[None]:
+    """Let Prefect's client give up after a few seconds inside the block."""
+    now = get_settings_context()
+    client = now.settings.client.model_copy(update={"max_retries": _TRIES})
+    settings = now.settings.model_copy(update={"client": client})
+    with SettingsContext(profile=now.profile, settings=settings):
+        yield
 
 
 def _client(url: str) -> SyncPrefectClient:

@@ -9,21 +9,19 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import PrefectHTTPStatusError
 
 from fleet.dispatch_errors import DispatchTroubleError
+from tasks.prefect_calls import PATIENCE, in_haste, is_away
 from tasks.run_log import warn
 from tasks.waiting import pause
 
 T = TypeVar("T")
-_PATIENCE = 1800.0
 _REST = 5.0
 _REQUEST_SECONDS = 60.0
 
 
 def patiently(
-    call: Callable[[SyncPrefectClient], T], *, patience: float = _PATIENCE, rest: float = _REST
+    call: Callable[[SyncPrefectClient], T], *, patience: float = PATIENCE, rest: float = _REST
 ) -> T:
     """Make a call, again and again while the server is away: 429, 5xx, a broken connection.
-
-    The client itself tries again a few times before this does, each time with a longer pause.
 
     Args:
         call: What is asked; it may be asked several times.
@@ -36,10 +34,13 @@ def patiently(
     deadline = time.monotonic() + patience
     while True:
         try:
-            with get_client({"timeout": _REQUEST_SECONDS}, sync_client=True) as client:
+            with (
+                in_haste(),
+                get_client({"timeout": _REQUEST_SECONDS}, sync_client=True) as client,
+            ):
                 return call(client)
         except (httpx.TransportError, PrefectHTTPStatusError) as error:
-            if not _is_away(error):
+            if not is_away(error):
                 raise
             if time.monotonic() > deadline:
                 raise DispatchTroubleError(
@@ -48,11 +49,3 @@ def patiently(
                 ) from error
             warn(f"the Prefect server does not answer ({type(error).__name__}); trying again")
         pause(rest)
-
-
-def _is_away(error: Exception) -> bool:
-    """Return whether the server may be back soon, by the type of what happened."""
-    if isinstance(error, PrefectHTTPStatusError):
-        code = error.response.status_code
-        return code >= httpx.codes.INTERNAL_SERVER_ERROR or code == httpx.codes.TOO_MANY_REQUESTS
-    return isinstance(error, httpx.TransportError)

@@ -161,7 +161,9 @@ class PrefectSlots:
         """Give a slot back; where that fails its lease ends by itself."""
         try:
             lease.context.copy().run(
-                ask, lambda client: client.release_concurrency_slots_with_lease(lease.id)
+                ask,
+                lambda client: client.release_concurrency_slots_with_lease(lease.id),
+                patience=0,
             )
         except HTTPError as error:
             self._complain(lease, error)
@@ -171,7 +173,9 @@ class PrefectSlots:
         lease.renewed = now
         try:
             lease.context.copy().run(
-                ask, lambda client: client.renew_concurrency_lease(lease.id, LEASE_SECONDS)
+                ask,
+                lambda client: client.renew_concurrency_lease(lease.id, LEASE_SECONDS),
+                patience=0,
             )
         except HTTPError as error:
             if lease in self._leases:

@@ -26,7 +26,7 @@ from prefect.settings import get_current_settings
 
 from fleet.errors import FleetError
 from fleet.sites import Site
-from tasks.prefect_calls import ask
+from tasks.prefect_calls import PATIENCE, ask
 from tasks.prefect_limits import make_limit
 from tasks.run_log import say, warn
 from tasks.waiting import pause
@@ -117,14 +117,48 @@ def _alone(name: str, site: Site, patience: float) -> Iterator[None]:
     with _locked_file(name, wait) as file:
         ask(lambda client: make_limit(client, name, 1))
         _give_back_forgotten_slot(name, file)
-        lease = _take_slot(name, wait)
-        _write(file, str(lease))
+        hold = _Hold(name, site, _take_slot(name, wait), file)
         try:
-            with _renewing(lease):
+            with _renewing(hold):
                 yield
         finally:
-            _release(lease)
+            _release(hold.lease)
             _write(file, "")
+
+
+class _Hold:
+    """A slot that a run has, and that it takes again when it was lost while the server was away."""
+
+    def __init__(self, name: str, site: Site, lease: UUID, file: IO[str]) -> None:
+        self._name, self._site, self._file = name, site, file
+        self._keep(lease)
+
+    def _keep(self, lease: UUID) -> None:
+        self.lease = lease
+        _write(self._file, str(lease))
+
+    def renew(self) -> None:
+        """Keep the lease alive; where that fails it is tried again, and the work goes on."""
+        try:
+            ask(lambda client: client.renew_concurrency_lease(self.lease, _LEASE), patience=0)
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code == httpx.codes.GONE:
+                self._take_again()
+        except httpx.HTTPError:
+            return
+
+    def _take_again(self) -> None:
+        """Take the slot as soon as it is free: nobody could take it while the server was away."""
+        try:
+            self._keep(_ask_for_slot(self._name, patience=0))
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code == httpx.codes.LOCKED:
+                warn(
+                    f"the slot of {self._site.name} was lost while the Prefect server was away, and"
+                    " is taken: if another run is at work on it, cancel one of both"
+                )
+        except httpx.HTTPError:
+            return
 
 
 @contextmanager
@@ -159,30 +193,31 @@ def _give_back_forgotten_slot(name: str, file: IO[str]) -> None:
 def _take_slot(name: str, wait: _Wait) -> UUID:
     while True:
         try:
-            answer = ask(
-                lambda client: client.increment_concurrency_slots_with_lease(
-                    [name], 1, "concurrency", _LEASE
-                )
-            )
+            return _ask_for_slot(name)
         except PrefectHTTPStatusError as error:
             if error.response.status_code != httpx.codes.LOCKED:
                 raise
             wait.go_on()
-        else:
-            return UUID(answer.json()["lease_id"])
+
+
+def _ask_for_slot(name: str, patience: float = PATIENCE) -> UUID:
+    answer = ask(
+        lambda client: client.increment_concurrency_slots_with_lease(
+            [name], 1, "concurrency", _LEASE
+        ),
+        patience=patience,
+    )
+    return UUID(answer.json()["lease_id"])
 
 
 @contextmanager
-def _renewing(lease: UUID) -> Iterator[None]:
-    """Keep the lease alive; a renewal that fails is tried again, the work goes on."""
+def _renewing(hold: _Hold) -> Iterator[None]:
+    """Renew what a run holds for as long as the block runs."""
     done = threading.Event()
 
     def renew() -> None:
         while not done.wait(_RENEW):
-            try:
-                ask(lambda client: client.renew_concurrency_lease(lease, _LEASE))
-            except httpx.HTTPError:
-                continue
+            hold.renew()
 
     thread = threading.Thread(
         target=copy_context().run, args=(renew,), name="site lock", daemon=True
@@ -198,7 +233,7 @@ def _renewing(lease: UUID) -> Iterator[None]:
 def _release(lease: UUID) -> None:
     """Give a slot back; where the server does not answer, the lease ends by itself."""
     try:
-        ask(lambda client: client.release_concurrency_slots_with_lease(lease))
+        ask(lambda client: client.release_concurrency_slots_with_lease(lease), patience=0)
     except httpx.HTTPError as error:
         warn(f"the site's slot could not be given back ({type(error).__name__}); it ends by itself")
 

@@ -4,15 +4,18 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import get_current_settings
 
+from fleet.sites import Site
 from tasks.prefect_limits import make_limit
-from tasks.site_locks import SiteBusyError, site_to_itself
+from tasks.site_locks import SiteBusyError, limit_name, site_to_itself
 from tests.builders import a_site
 
 pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_harness")]
@@ -112,3 +115,25 @@ def test_a_run_that_waits_goes_on_when_the_other_one_ends() -> None:
     with site_to_itself(a_site("kirkenes"), patience=30):
         pass
     thread.join(30)
+
+
+def test_a_slot_that_was_lost_while_the_server_was_away_is_taken_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tasks.site_locks._RENEW", 0.2)
+    site = a_site("honningsvag")
+    file = Path(get_current_settings().home) / "acrfleet-locks" / limit_name(site)
+    with site_to_itself(site, patience=10), get_client(sync_client=True) as client:
+        lease = UUID(file.read_text())
+        client.release_concurrency_slots_with_lease(lease)
+        deadline = time.monotonic() + 30
+        while file.read_text() in ("", str(lease)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert slots_taken(client, site) == 1
+    with get_client(sync_client=True) as client:
+        assert slots_taken(client, site) == 0
+
+
+def slots_taken(client: SyncPrefectClient, site: Site) -> int:
+    return client.read_global_concurrency_limit_by_name(limit_name(site)).active_slots
