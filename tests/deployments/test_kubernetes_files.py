@@ -97,6 +97,25 @@ def test_what_kubernetes_knows_as_a_pod_is_all_that_a_pod_holds(job: dict[str, A
             assert api.sanitize_for_serialization(read) == one
 
 
+def test_pods_may_have_a_workload_identity(job: dict[str, Any]) -> None:
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    assert labels["azure.workload.identity/use"] == "true"
+
+
+def test_jobs_name_the_secret_of_the_login_and_do_not_hold_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from prefect_kubernetes.settings import KubernetesSettings
+
+    (container,) = WORKER["Deployment/acrfleet-worker"]["spec"]["template"]["spec"]["containers"]
+    for one in container["env"]:
+        monkeypatch.setenv(one["name"], one["value"])
+    worker = KubernetesSettings().worker
+    assert worker.api_auth_string_secret_name == "acrfleet-worker"
+    example = (DEPLOYMENTS / "worker/worker.env.example").read_text()
+    assert f"\n{worker.api_auth_string_secret_key}=" in example
+
+
 def test_the_worker_may_do_what_it_does_to_jobs_and_nothing_to_secrets() -> None:
     rules = WORKER["Role/acrfleet-worker"]["rules"]
     verbs = {resource: set(rule["verbs"]) for rule in rules for resource in rule["resources"]}

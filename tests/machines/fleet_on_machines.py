@@ -73,7 +73,12 @@ class FleetOnMachines:
 
 @contextmanager
 def fleet_on_machines(
-    folder: Path, sites: int, shards: Mapping[str, Any], **options: Any
+    folder: Path,
+    sites: int,
+    shards: Mapping[str, Any],
+    *,
+    is_deployed: bool = True,
+    **options: Any,
 ) -> Iterator[FleetOnMachines]:
     """Run a lab and a stack, deploy the flows, and write a fleet file that is dispatched.
 
@@ -81,6 +86,7 @@ def fleet_on_machines(
         folder: Where everything goes.
         sites: How many sites the lab has.
         shards: What the fleet file says under `shards`.
+        is_deployed: Off: the test deploys the flows itself.
         options: Of the `Stack`.
     """
     with Stack(folder / "stack", **options) as stack:
@@ -94,7 +100,8 @@ def fleet_on_machines(
         content = yaml.safe_load((folder / "lab/fleet.yaml").read_text())
         content |= {"dispatch": "deployment", "shards": dict(shards)}
         found.fleet_file.write_text(yaml.safe_dump(content))
-        _deploy(found)
+        if is_deployed:
+            _deploy(found)
         yield found
 
 

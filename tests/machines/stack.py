@@ -125,6 +125,7 @@ class Stack:
             "PREFECT_SERVER_ENCRYPTION_KEY": Fernet.generate_key().decode(),
             "PREFECT_SERVER_UI_API_URL": self.url,
             "PREFECT_UI_URL": self.url.removesuffix("/api"),
+            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self.folder / "ui"),
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": (
                 f"postgresql+asyncpg://{user}@/prefect?host={self._data}"
             ),

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from fleet.records import SiteRecord, record_key
@@ -62,6 +63,7 @@ def test_a_worker_an_api_server_and_the_run_itself_are_killed_and_every_site_is_
     assert_every_site_serves_and_nobody_met_anybody_there(machines)
     assert_every_object_was_made_once(machines)
     assert_every_record_is_kept(machines, report)
+    assert_the_ui_is_served(machines)
     assert_the_ui_finds_every_site(machines)
     assert_the_shards_tell_what_happened(machines)
     assert_workers_plan_and_do_exactly_that(machines)
@@ -125,6 +127,13 @@ def assert_every_record_is_kept(machines: FleetOnMachines, report: FleetReport) 
         record = SiteRecord.model_validate(json.loads(json.loads(path.read_text())["result"]))
         assert record.last_status is Status.DONE
         assert record.evidence is not None
+
+
+def assert_the_ui_is_served(machines: FleetOnMachines) -> None:
+    """From where the settings say: a server that may not write beside Prefect has no UI else."""
+    page = httpx.get(machines.stack.url.removesuffix("api"), timeout=30, follow_redirects=True)
+    assert "<html" in page.raise_for_status().text.lower()
+    assert list((machines.stack.folder / "ui").rglob("index.html"))
 
 
 def assert_the_ui_finds_every_site(machines: FleetOnMachines) -> None:
