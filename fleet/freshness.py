@@ -149,6 +149,12 @@ def compare(
     return tuple(found)
 
 
+def doubtful(images: Iterable[Image]) -> tuple[str, ...]:
+    """Return the repositories of which a site holds something that Azure does not have so."""
+    states = (ImageState.BEHIND, ImageState.GONE)
+    return tuple(sorted({one.repository for one in images if one.state in states}))
+
+
 def newest(cloud: CloudTags, count: int) -> tuple[CloudTag, ...]:
     """Return the tags of a repository that are compared."""
     return cloud.tags[:count]

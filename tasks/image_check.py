@@ -9,7 +9,7 @@ from prefect import task
 from pydantic import SecretStr
 
 from clients.site_registry import Challenge, SiteRegistry
-from fleet.freshness import CloudTags, SiteImages, compare, newest, not_in_azure
+from fleet.freshness import CloudTags, Image, SiteImages, compare, doubtful, newest, not_in_azure
 from fleet.outcomes import SiteEndpoint
 from fleet.pull_errors import SiteTokenRefusedError
 from tasks.azure_limits import azure_slot
@@ -22,7 +22,11 @@ _SLOW: Policy = {**READ, "timeout_seconds": 3600}
 
 
 class CloudTagLists:
-    """The tags of the registries in Azure, each repository read once per run by the first site."""
+    """The tags of the registries in Azure, each repository read once per run by the first site.
+
+    A site that seems to be behind, or to hold what is gone, may only know more than that reading;
+    so it has the repository read anew before anybody is told.
+    """
 
     def __init__(self) -> None:
         """Start with nothing read."""
@@ -30,13 +34,13 @@ class CloudTagLists:
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._found: dict[tuple[str, str], CloudTags] = {}
 
-    def of(self, cloud: RegistrySession, repository: str) -> CloudTags:
-        """Return the tags of a repository."""
+    def of(self, cloud: RegistrySession, repository: str, *, anew: bool = False) -> CloudTags:
+        """Return the tags of a repository; `anew`: not those of an earlier reading."""
         key = (cloud.registry.key, repository)
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
-            if key not in self._found:
+            if anew or key not in self._found:
                 with azure_slot(cloud.registry):
                     self._found[key] = cloud.catalog.list_newest_tags(repository)
             return self._found[key]
@@ -70,15 +74,18 @@ def compare_images(
         look = _Look(registry, registry.read_challenge(), login)
         for name, tags in cloud.items():
             look.at(name, tags, count)
+        for name in doubtful(look.compare(cloud, count)):
+            tags = lists.of(session.cloud, name, anew=True)
+            if tags != cloud[name]:
+                cloud[name] = tags
+                look.at(name, tags, count)
     if repositories and len(look.refused) == len(repositories):
         raise SiteTokenRefusedError(
             f"The registry of {session.site.name} refuses the password in the pull secret for "
             f"{login.user}. Run the onboarding: it finds out whether the password is still the one "
             "in Azure and whether the site knows it."
         )
-    images = compare(
-        {name: newest(tags, count) for name, tags in cloud.items()}, look.held, look.left
-    )
+    images = look.compare(cloud, count)
     say(f"compared {len(images)} images of {len(repositories)} repositories")
     return SiteImages(
         fleet=session.site.fleet,
@@ -104,7 +111,12 @@ class _Look:
     login: _Login
     held: dict[str, Mapping[str, str]] = field(default_factory=dict)
     left: dict[str, Sequence[str]] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+
+    def compare(self, cloud: Mapping[str, CloudTags], count: int) -> tuple[Image, ...]:
+        """Compare what was seen with the newest tags of Azure."""
+        tags = {name: newest(found, count) for name, found in cloud.items()}
+        return compare(tags, self.held, self.left)
 
     def at(self, repository: str, cloud: CloudTags, count: int) -> None:
         """See which of the newest tags the site holds, and which that Azure has no more."""
@@ -113,7 +125,7 @@ class _Look:
             self.challenge, self.login.user, self.login.password, scope
         )
         if token is None:
-            self.refused.append(repository)
+            self.refused.add(repository)
             return
         here = self.registry.list_tags(repository, token)
         self.left[repository] = not_in_azure(here or (), cloud)

@@ -17,8 +17,12 @@ from fleet.freshness import ImageState, SiteImages, find_holders
 from fleet.results import FleetReport, Status
 from lab.thread import LabThread
 from tasks.history import read_history
+from tasks.image_check import CloudTagLists, compare_images
 from tasks.records import read_record
+from tasks.sessions import open_site
+from tasks.site_facts import find_site_registry
 from tasks.site_images import read_images
+from tasks.upstreams import open_upstreams
 from tests.flows.lab_runs import (
     core_api,
     module_lab,
@@ -189,3 +193,23 @@ def test_no_password_is_in_what_is_kept_shown_or_measured(lab: LabThread, tmp_pa
     assert all(len(text) > 100 for text in told)
     assert [secret for secret in secrets for text in told if secret in text] == []
     assert ImageState.BEHIND.value in told[0]
+
+
+def test_a_site_that_knows_more_than_an_earlier_reading_is_not_called_behind(
+    lab: LabThread,
+) -> None:
+    """A run over a fleet takes hours; tags move meanwhile."""
+    fleet, lists = read_fleet(lab.folder / "fleet.yaml"), CloudTagLists()
+    site = fleet.sites[-1]
+    with open_upstreams(fleet, [site]) as upstreams:
+        upstream = upstreams.of(site)
+        known = lists.of(upstream.cloud, NAVIGATION)
+        registry = lab.world.azure.registry("acrfleetlab")
+        new = lab.call(registry.add_image, NAVIGATION, "9.0.0").digest
+        registry.repositories[NAVIGATION].tags[known.tags[0].tag] = new
+        held = lab.world.sites[site.name].edge.repositories[NAVIGATION].tags
+        wait_until(lambda: held.get("9.0.0") == held.get(known.tags[0].tag) == new)
+        with open_site(site, upstream.cloud) as session:
+            endpoint = find_site_registry(session)
+            seen = compare_images(session, endpoint, lists, (NAVIGATION,), 5)
+    assert {image.state.value for image in seen.images} == {"fresh"}, seen.images
