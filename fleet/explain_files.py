@@ -7,7 +7,7 @@ containerd would stumble over them.
 import tomllib
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from fleet.distributions import DISTRIBUTIONS
 from fleet.explain_commands import Commands, in_turn, quoted
@@ -161,7 +161,7 @@ class NodeFiles:
                 if (parts.hostname or "").endswith(_CLUSTER_NAMES):
                     yield Cause(
                         name=CauseName.CLUSTER_NAME,
-                        sentence=f"{self._node.name} is told to pull from {parts.netloc}, a name"
+                        sentence=f"{self._node.name} is told to pull from {_host(parts)}, a name"
                         " that only pods can resolve.",
                         evidence=(f"mirror of {name}: {url}",),
                         first=f"This puts the address {endpoint.host} in front of it:",
@@ -268,6 +268,10 @@ class NodeFiles:
     def _line_of(self, text: str) -> int:
         lines = self._text.splitlines()
         return next((number for number, line in enumerate(lines, 1) if text in line), 1)
+
+
+def _host(parts: SplitResult) -> str:
+    return parts.netloc.rpartition("@")[2]
 
 
 def _hosts(text: str) -> Iterator[str]:

@@ -2,8 +2,14 @@
 
 from collections.abc import Iterator
 from enum import StrEnum
+from typing import Annotated
 
+from pydantic import AfterValidator
+
+from fleet.masking import mask_urls
 from fleet.strict import Strict
+
+_Shown = Annotated[str, AfterValidator(mask_urls)]
 
 
 class CauseName(StrEnum):
@@ -70,11 +76,14 @@ class Verdict(StrEnum):
 
 
 class Cause(Strict):
-    """Why a pull fails, in a sentence; what shows it; what to do first, and the command."""
+    """Why a pull fails, in a sentence; what shows it; what to do first, and the command.
+
+    Nodes' files and logs may hold URLs with a login, which is masked here.
+    """
 
     name: CauseName
-    sentence: str
-    evidence: tuple[str, ...] = ()
+    sentence: _Shown
+    evidence: tuple[_Shown, ...] = ()
     first: str = ""
     command: str = ""
 
@@ -85,7 +94,7 @@ class Step(Strict):
     rung: str
     where: str = ""
     verdict: Verdict
-    words: str = ""
+    words: _Shown = ""
     cause: Cause | None = None
 
 

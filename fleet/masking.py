@@ -38,6 +38,11 @@ def file_difference(path: str, before: str | None, after: str | None) -> tuple[s
     return text_difference(one, other) or ("@ only what is secret differs",)
 
 
+def mask_urls(text: str) -> str:
+    """Return text without the logins that stand in URLs, as registries.yaml allows them to."""
+    return _IN_URL.sub(MASK, text)
+
+
 def text_difference(before: str, after: str) -> tuple[str, ...]:
     """Return a unified difference of two texts that hold no secret, without the file's names."""
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=_CONTEXT, lineterm="")
@@ -50,14 +55,14 @@ def mask_secrets(path: str, text: str | None) -> str | None:
         return ""
     try:
         if path.endswith(".toml"):
-            return None if _has_headers(tomllib.loads(text)) else _IN_URL.sub(MASK, text)
+            return None if _has_headers(tomllib.loads(text)) else mask_urls(text)
         spans = list(_in_yaml(text))
     except (yaml.YAMLError, tomllib.TOMLDecodeError):
         return None
     for start, end in sorted(spans, reverse=True):
         newline = "\n" if text[start:end].endswith("\n") else ""
         text = text[:start] + MASK + newline + text[end:]
-    return _IN_URL.sub(MASK, text)
+    return mask_urls(text)
 
 
 def _in_yaml(text: str) -> Iterator[tuple[int, int]]:
@@ -105,4 +110,4 @@ def mask_values(found: Any, wanted: Any, key: str = "") -> Any:
         return [mask_values(value, None, key) for value in found]
     if _TELLING.search(key) and found is not None and not isinstance(found, bool):
         return MASK
-    return _IN_URL.sub(MASK, found) if isinstance(found, str) else found
+    return mask_urls(found) if isinstance(found, str) else found

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from fleet.explain import explain
-from fleet.explain_facts import AzureSeen, RegistrySeen, Unread
+from fleet.explain_facts import AzureSeen, Pull, RegistrySeen, Unread
 from fleet.explain_image import ImageNameError, parse_image
 from fleet.explain_verdicts import CauseName, Verdict
 from fleet.explain_words import cause_lines, explanation_page, ladder_rows
@@ -20,6 +20,7 @@ from tests.fleet.explain_makers import (
     SITE,
     a_node,
     an_azure,
+    files,
     healthy,
     hosts_toml,
     stuck,
@@ -197,3 +198,17 @@ def test_a_seen_azure_is_shown_without_its_secrets() -> None:
     seen = healthy()
     assert isinstance(seen.azure, AzureSeen)
     assert "canary" not in repr(seen)
+
+
+def test_a_login_in_the_url_of_an_endpoint_is_masked() -> None:
+    """As registries.yaml allows it to stand there, and K3s writes it into hosts.toml."""
+    url = "http://somebody:canary-login@mirror.default.svc:5000/v2"
+    hosts = files(**{LOGIN_SERVER: hosts_toml(LOGIN_SERVER, url)})
+    pull = Pull(name=IMAGE, ok=False, words="lookup mirror.default.svc: no such host")
+    found = explain(healthy(nodes=(a_node(hosts=hosts, by_cloud=pull),)))
+    assert found.cause is not None
+    assert found.cause.name is CauseName.CLUSTER_NAME
+    assert "mirror.default.svc:5000" in found.cause.sentence
+    assert "********@mirror.default.svc" in "".join(found.cause.evidence)
+    assert "canary" not in found.model_dump_json()
+    assert "canary" not in explanation_page(found)
