@@ -80,6 +80,11 @@ def connection_text(site: Site, password: SecretStr, gateway: str | None) -> Sec
     )
 
 
+def says_otherwise(found: SecretView | None, text: SecretStr) -> bool:
+    """Return whether the connection Secret is there and holds another string than this."""
+    return found is not None and read_connection_string(found) != text
+
+
 def compare_connection(
     site: Site, found: SecretView | None, text: SecretStr, mark: PasswordMark
 ) -> Action:
@@ -88,7 +93,7 @@ def compare_connection(
         return Action.CREATED
     wanted: Mapping[str, Any] = connection_secret_body(site, text, mark)["metadata"]
     same = (
-        read_connection_string(found) == text
+        not says_otherwise(found, text)
         and wanted["labels"].items() <= found.meta.labels.items()
         and wanted["annotations"].items() <= found.meta.annotations.items()
     )

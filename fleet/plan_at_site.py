@@ -136,9 +136,10 @@ def draft_pulls(
 
 def note_window(site: Site, now: datetime, draft: Draft) -> None:
     """Note when what restarts something may begin, where that is not now."""
-    charts = ("HelmChart", "Helm release")
+    charts = ("HelmChart", "Helm release", "Secret")
     restarts = any(
-        one.restarts or (one.kind in charts and one.action is Action.CHANGED)
+        one.restarts
+        or (one.part is Part.CHART and one.kind in charts and one.action is Action.CHANGED)
         for one in draft.changes
     )
     why = why_not_now(site.maintenance, now, site.patience.node_ready)

@@ -20,7 +20,7 @@ from tasks.further_clients import verify_further_pulls
 from tasks.hosts import configure_nodes, prepare_nodes
 from tasks.nesting import check_parent, open_passage
 from tasks.pull_secrets import deliver_pull_secrets
-from tasks.restart_gate import CHART, raise_held
+from tasks.restart_gate import CHART, CONNECTION, raise_held
 from tasks.run_log import warn
 from tasks.sessions import SiteSession, open_site
 from tasks.settled import find_settled
@@ -138,7 +138,7 @@ def onboard_open_site(
             pulled = upstream.repositories_of(view)
             with session.seen_as(view):
                 run.did(deliver_pull_secrets(session, endpoint, login_server, pulled))
-    raise_held(session, but=CHART)
+    raise_held(session, but=(CHART, CONNECTION))
     _prove(run, upstream, session, endpoint)
     raise_held(session)
 

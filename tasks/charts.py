@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 from prefect import task
 from pydantic import SecretStr
 
-from fleet.azure_objects import PasswordSlot
+from fleet.azure_objects import ConnectedRegistryState, PasswordSlot, TokenState
 from fleet.cluster_facts import ClusterFacts, judge_cluster
-from fleet.cluster_objects import SecretView
 from fleet.connection_choice import (
     HeldPassword,
     choose_connection,
     compare_connection,
     connection_text,
+    says_otherwise,
 )
 from fleet.errors import NotOnboardedError
 from fleet.helm_chart import (
@@ -31,7 +31,7 @@ from tasks.azure_limits import azure_slot
 from tasks.chart_watch import watch_chart
 from tasks.helm_install import check_installer, choose, install_with_helm
 from tasks.policy import READ, WAIT, WRITE
-from tasks.restart_gate import CHART, hold_chart
+from tasks.restart_gate import CHART, CONNECTION, hold_chart, hold_connection
 from tasks.run_log import said, say, warn
 from tasks.sessions import SiteSession
 
@@ -53,7 +53,6 @@ def look_at_cluster(session: SiteSession) -> ClusterFacts:
     chart, secret = site.chart, site.chart.tls.secret if site.chart.tls else None
     facts = judge_cluster(
         site,
-        version=cluster.read_version(),
         installer=check_installer(session),
         storage_classes=cluster.list_storage_classes(),
         nodes=cluster.list_nodes(),
@@ -73,6 +72,9 @@ def look_at_cluster(session: SiteSession) -> ClusterFacts:
 )
 def deliver_connection_string(session: SiteSession) -> tuple[Outcome, ...]:
     """Give the site a working connection string, with a new sync password only if it has none.
+
+    Another string for a password that works restarts the registry, so it waits for the site's
+    window; `session.held` says so.
 
     Raises:
         SiteAlreadyActivatedError: Another installation uses the connected registry.
@@ -140,9 +142,19 @@ def _deliver(session: SiteSession) -> Outcome:
     cluster, site = session.cluster, session.site
     namespace, name = site.chart.namespace, connection_secret_name(site.chart)
     found = cluster.find_secret(namespace, name)
-    password, mark, gateway = _sync_password(session, found)
-    text = connection_text(site, password, gateway)
+    session.held.pop(CONNECTION, None)
+    state, token = _read_sync(session)
+    registry, now = session.cloud.registry.name, datetime.now(UTC)
+    choice = choose_connection(site, registry, found, state, token.slots, now)
+    if isinstance(choice, HeldPassword):
+        password, mark = choice.value, choice.mark
+    else:
+        password, mark = _renew(session, token.name, choice.slot)
+    text = connection_text(site, password, state.gateway_endpoint)
     action = compare_connection(site, found, text, mark)
+    is_held = isinstance(choice, HeldPassword) and says_otherwise(found, text)
+    if is_held and hold_connection(session, state):
+        return Outcome(kind="Secret", name=name, action=Action.UNCHANGED)
     body = connection_secret_body(site, text, mark)
     if action is Action.CREATED:
         cluster.create_secret(namespace, body)
@@ -151,9 +163,7 @@ def _deliver(session: SiteSession) -> Outcome:
     return said(Outcome(kind="Secret", name=name, action=action, detail=mark.slot))
 
 
-def _sync_password(
-    session: SiteSession, found: SecretView | None
-) -> tuple[SecretStr, PasswordMark, str | None]:
+def _read_sync(session: SiteSession) -> tuple[ConnectedRegistryState, TokenState]:
     access, names = session.cloud.access, session.site.names
     with azure_slot(session.cloud.registry):
         state = access.read_connected_registry(names.connected_registry)
@@ -161,11 +171,7 @@ def _sync_password(
     if state is None or token is None:
         missing = names.connected_registry if state is None else names.sync_token
         raise NotOnboardedError(f"{missing} of {session.site.name} does not exist in Azure.")
-    registry, now = session.cloud.registry.name, datetime.now(UTC)
-    choice = choose_connection(session.site, registry, found, state, token.slots, now)
-    if isinstance(choice, HeldPassword):
-        return choice.value, choice.mark, state.gateway_endpoint
-    return *_renew(session, token.name, choice.slot), state.gateway_endpoint
+    return state, token
 
 
 def _renew(session: SiteSession, token: str, slot: str) -> tuple[SecretStr, PasswordMark]:

@@ -1,10 +1,11 @@
 """Whether a restart may begin now: the site's window, what the node downloads, the first sync."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from fleet.azure_objects import ConnectedRegistryState
 from fleet.holds import (
     NodeBusyError,
     PullWatch,
@@ -22,7 +23,7 @@ from tasks.waiting import wait_for
 if TYPE_CHECKING:
     from tasks.sessions import SiteSession
 
-CHART = "chart"
+CHART, CONNECTION = "chart", "connection string"
 _EVERY = 5.0
 
 
@@ -108,18 +109,37 @@ def hold_chart(session: "SiteSession", names: Sequence[str]) -> bool:
     return True
 
 
-def raise_held(session: "SiteSession", but: str = "") -> None:
+def hold_connection(session: "SiteSession", state: ConnectedRegistryState) -> bool:
+    """Return whether another connection string has to wait for the site's window.
+
+    It restarts the registry: the helm-controller follows the Secret by itself. A registry that
+    Azure does not see has nothing to lose by it, and is not waited for.
+
+    Args:
+        session: The site; its `held` says what waits.
+        state: The connected registry.
+    """
+    what = "another connection string (where its parent answers) restarts the site's registry"
+    error = window_error(session.site, what, datetime.now(UTC)) if state.is_online else None
+    if error is None:
+        return False
+    session.held[CONNECTION] = error
+    warn(str(error))
+    return True
+
+
+def raise_held(session: "SiteSession", but: Collection[str] = ()) -> None:
     """End a site's work as waiting when a restart had to wait; else do nothing.
 
     Args:
         session: The site.
-        but: Go on when only this had to wait.
+        but: Go on when nothing else had to wait.
 
     Raises:
         WindowClosedError, NodeBusyError: What waits, and until when.
     """
     error = all_held(session.site.name, session.held.values())
-    if error and set(session.held) != {but}:
+    if error and not session.held.keys() <= set(but):
         raise error
 
 

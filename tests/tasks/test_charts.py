@@ -1,7 +1,7 @@
 """The steps that put the chart on a cluster, against the lab."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from fleet.cluster_errors import (
     SyncPasswordRefusedError,
 )
 from fleet.errors import NotOursError, WaitingForSiteError
+from fleet.maintenance import Maintenance
 from fleet.outcomes import Action, Outcome
 from fleet.sites import Service, Storage
 from tasks.charts import (
@@ -147,6 +148,34 @@ def test_a_sync_password_renewed_by_somebody_is_replaced_in_the_other_slot(
     bench.cloud.access.renew_password(token, "password1", None)
     _, secret = deliver_connection_string.fn(bench.session)
     assert (secret.action, secret.detail) == (Action.CHANGED, "password2")
+
+
+def test_another_connection_string_waits_for_the_window_because_it_restarts_the_registry(
+    bench: SiteBench,
+) -> None:
+    bench.bring_online()
+    cluster, text = bench.session.cluster, _string(bench)
+    turned = ";".join(reversed(text.split(";")))
+    body = {"stringData": {"values.yaml": yaml.safe_dump({"connectionString": turned})}}
+    cluster.patch_secret(NAMESPACE, SECRET, body)
+    opens = datetime.now(UTC) + timedelta(hours=6)
+    window = Maintenance(cron=f"0 {opens.hour} * * *", length=timedelta(hours=1))
+    session = bench.with_site(maintenance=window)
+    bench.writes()
+    _, held = deliver_connection_string.fn(session)
+    assert held.action is Action.UNCHANGED
+    assert "another connection string" in str(session.held["connection string"])
+    assert (_string(bench), bench.writes()) == (turned, [])
+    session = bench.with_site(maintenance=None)
+    _, secret = deliver_connection_string.fn(session)
+    assert (secret.action, _string(bench), session.held) == (Action.CHANGED, text, {})
+
+
+def _string(bench: SiteBench) -> str:
+    secret = bench.session.cluster.find_secret(NAMESPACE, SECRET)
+    assert secret is not None
+    values = yaml.safe_load(secret.data["values.yaml"].get_secret_value())
+    return str(values["connectionString"])
 
 
 def test_a_secret_made_by_hand_is_left_alone(bench: SiteBench) -> None:
