@@ -27,10 +27,12 @@ def reconcile(no_mend: bool, **options: Any) -> None:
         acrfleet reconcile fleet.yaml
         acrfleet reconcile fleet.yaml oslo --no-mend
     """
-    run_command("flows.reconcile", "reconcile_fleet", judge=_exit_code, mend=not no_mend, **options)
+    more = {"mend": not no_mend, **options}
+    run_command("flows.reconcile", "reconcile_fleet", judge=code_with_drift, **more)
 
 
-def _exit_code(report: "FleetReport") -> ExitCode:
+def code_with_drift(report: "FleetReport") -> ExitCode:
+    """Return what a report means to a script: drift that is left is due, where nothing is worse."""
     code = exit_code(report)
     adrift = any(is_adrift(result.outcomes) for result in report.results)
     return ExitCode.DUE if code is ExitCode.OK and adrift else code

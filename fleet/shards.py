@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from fleet.dispatch_errors import ShardLostError
+from fleet.failures import what_to_do
 from fleet.nesting import Tree
 from fleet.results import SiteResult, Status
 from fleet.shard_settings import Shards
@@ -87,8 +89,16 @@ def rest_of(shard: Shard, results: Mapping[str, SiteResult]) -> Shard | None:
 
 def lost(verb: str, shard: Shard, why: str, results: Mapping[str, SiteResult]) -> list[SiteResult]:
     """Return results for those sites of a shard of which nothing is known."""
+    error = ShardLostError(why)
     return [
-        SiteResult(site=name, verb=verb, status=Status.FAILED, message=why, error="ShardLostError")
+        SiteResult(
+            site=name,
+            verb=verb,
+            status=Status.FAILED,
+            message=why,
+            error=type(error).__name__,
+            todo=what_to_do(error),
+        )
         for name in shard.sites
         if name not in results
     ]

@@ -5,7 +5,7 @@ Automations and people's own programs listen to these names: docs/reference/even
 
 from enum import StrEnum
 
-from fleet.drift import is_adrift
+from fleet.drift import is_adrift as differs
 from fleet.results import SiteResult, Status
 from fleet.sites import Site
 
@@ -53,16 +53,21 @@ _BY_STATUS = {
 }
 
 
-def event_of(result: SiteResult) -> SiteEvent | None:
-    """Return what a site's result is told as; None for a plan, which somebody is looking at."""
+def events_of(result: SiteResult) -> tuple[SiteEvent, ...]:
+    """Return what a site's result is told as; nothing for a plan, which somebody is looking at."""
     if result.verb.startswith(_PLANS):
-        return None
+        return ()
+    is_adrift = result.verb == _RECONCILE and bool(result.changes or differs(result.outcomes))
+    drifted = (SiteEvent.DRIFTED,) if is_adrift else ()
     if result.status is not Status.DONE:
-        return _BY_STATUS.get(result.status)
+        ended = _BY_STATUS.get(result.status)
+        return (*drifted, *([ended] if ended else []))
+    return drifted or (_event_of_done(result),)
+
+
+def _event_of_done(result: SiteResult) -> SiteEvent:
     if result.verb in _BY_VERB:
         return _BY_VERB[result.verb]
-    if result.verb == _RECONCILE and (result.changes or is_adrift(result.outcomes)):
-        return SiteEvent.DRIFTED
     if not result.changes:
         return SiteEvent.UNCHANGED
     return SiteEvent.ROTATED if result.verb == "rotate" else SiteEvent.CHANGED

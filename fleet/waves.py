@@ -18,12 +18,17 @@ _TODO = "See to the sites that failed, then run the same again with `--resume`."
 
 
 class Wave(NamedTuple):
-    """Sites that are worked on together; numbers begin with 1."""
+    """Sites that are worked on together; numbers begin with 1.
+
+    `looks_only` stands for the waves that may no longer begin, in a run that reports on their sites
+    all the same.
+    """
 
     number: int
     of: int
     sites: tuple[Site, ...]
     is_canary: bool = False
+    looks_only: bool = False
 
     def __str__(self) -> str:
         """Say which wave it is."""
@@ -82,6 +87,12 @@ def why_stop(settings: Waves, wave: Wave, results: Iterable[SiteResult]) -> str:
     if wave.is_canary and not done:
         return f"no canary is done yet ({_some(sorted(mine))}), so nothing is proven"
     return ""
+
+
+def looking(later: Iterable[Wave]) -> Wave:
+    """Return the sites of waves that may no longer begin, as one wave in which nothing is done."""
+    sites = tuple(site for wave in later for site in wave.sites)
+    return Wave(1, 1, sites, looks_only=True)
 
 
 def not_begun(verb: str, wave: Wave, why: str) -> list[SiteResult]:

@@ -7,10 +7,11 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from fleet.drift import find_drift, headline, is_new
+from fleet.host_errors import HostsUnreachableError, SiteUnreachableError
 from fleet.plan_errors import PlanBlockedError
 from flows.onboard import onboard_open_site
-from flows.running import run_fleet
-from tasks.away import waiting_if_away
+from flows.running import Look, run_fleet
+from tasks.away import is_away, waiting_if_away
 from tasks.drift import list_nodes, read_ending_passwords
 from tasks.fleet_files import read_fleet
 from tasks.planning import plan_site
@@ -41,7 +42,8 @@ def reconcile_fleet(
         ignore_windows: Restart what is due outside of maintenance windows too, in this run.
     """
     # Where nothing may be mended, no site's failure is a reason to leave others unreported.
-    mends = mend and any(one.reconcile.mend for one in read_fleet(fleet_file).sites)
+    fleet = read_fleet(fleet_file)
+    mends = mend and any(one.reconcile.mend for one in fleet.sites)
     return run_fleet(
         "reconcile",
         partial(reconcile, mend=mend),
@@ -55,6 +57,8 @@ def reconcile_fleet(
         how="" if mend else "only reported",
         resume=resume,
         ignore_windows=ignore_windows,
+        look=Look(partial(reconcile, mend=False), {"mend": False}),
+        read=fleet,
     )
 
 
@@ -64,8 +68,16 @@ def reconcile(run: SiteRun, upstream: Upstream, *, mend: bool) -> None:
     Raises:
         PlanBlockedError: Something is in the way that a person has to look at.
     """
+    try:
+        _reconcile(run, upstream, mend=mend and bool(run.site.reconcile.mend))
+    except (HostsUnreachableError, SiteUnreachableError) as error:
+        if run.record.onboarded_at is not None or not is_away(error):
+            raise
+        run.message = "not onboarded yet, and it does not answer"
+
+
+def _reconcile(run: SiteRun, upstream: Upstream, *, mend: bool) -> None:
     site = run.site
-    mend = mend and bool(site.reconcile.mend)
     with (
         waiting_if_away(run),
         alone_at(run) if mend else nullcontext(),
@@ -75,13 +87,15 @@ def reconcile(run: SiteRun, upstream: Upstream, *, mend: bool) -> None:
         if is_new(plan.changes) and run.record.onboarded_at is None:
             run.message = "not onboarded yet"
             return
+        ending = read_ending_passwords(upstream.cloud, site, run.record)
+        mend = mend and not plan.obstacles
+        drift = find_drift(site, plan, list_nodes(session), ending, mend=mend)
+        # Also where the mending has to wait, or fails.
+        run.did(drift.left)
+        run.is_over = not drift.left
         if plan.obstacles:
             raise PlanBlockedError(site.name, plan.obstacles)
-        ending = read_ending_passwords(upstream.cloud, site, run.record)
-        drift = find_drift(site, plan, list_nodes(session), ending, mend=mend)
         if drift.mended:
             onboard_open_site(run, upstream, session, drift.mended)
         mended = [one for one in run.outcomes if one.is_change]
-        run.did(drift.left)
-        run.is_over = not drift.left
     run.message = headline(mended, drift.left)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 from prefect.client.schemas.objects import State
 from pydantic import Field
@@ -30,6 +30,18 @@ Chosen = Annotated[list[str], Field(min_length=1)]
 """Sites that something is taken from: an empty list, which would mean all, is refused."""
 
 Work = Callable[[SiteRun, Upstream], None]
+
+
+class Look(NamedTuple):
+    """What is done at sites whose wave may not begin, because too much failed: it only looks.
+
+    `parameters` are those of the flow with which a worker does the same.
+    """
+
+    work: Work
+    parameters: Mapping[str, Any]
+
+
 Order = Callable[[Tree, Sequence[Site]], Mapping[str, frozenset[str]]]
 
 
@@ -49,6 +61,8 @@ def run_fleet(
     resume: bool = False,
     ignore_windows: bool = False,
     plan: FleetPlan | None = None,
+    look: Look | None = None,
+    read: Fleet | None = None,
 ) -> State[None]:
     """Do `work` on the chosen sites and return the state in which the flow run ends.
 
@@ -68,22 +82,26 @@ def run_fleet(
         resume: Leave out what is done since the last run of this, which was interrupted, began.
         ignore_windows: Restart what is due outside of maintenance windows too.
         plan: What `work` does, where that is a plan; workers get it too.
+        look: What is done at sites whose wave may not begin; None: nothing is.
+        read: The fleet, where the flow has read the file already.
     """
-    written = read_fleet(fleet_file)
+    written = read or read_fleet(fleet_file)
     fleet = written.without_preparations() if read_only else written
     fleet = fleet.without_windows() if ignore_windows else fleet
     sites = select_sites(fleet, names, tags, labels)
     before = order(Tree(fleet.sites), sites)
     parent = parent_of_this_run()
-    here = working_here(verb, work, fleet, sites, before, how=how)
+    here = working_here(verb, work, fleet, sites, before, how=how, look=look)
     if parent is not None:
         return run_shard(written, sites, parent, here)
     name_run(verb, written, sites)
     choice = {"names": names or (), "tags": tags or (), "labels": labels or ()}
     course = one_wave(sites)
     if in_waves:
-        course = open_course(verb, fleet, sites, before, choice, how=how, resume=resume)
-    workers = by_workers(verb, written, plan) if in_shards else None
+        course = open_course(
+            verb, fleet, sites, before, choice, how=how, resume=resume, looks_on=look is not None
+        )
+    workers = by_workers(verb, written, plan, look) if in_shards else None
     with showing_progress(fleet.name, verb, len(sites)), workers or here as work_on:
         report = run_waves(verb, fleet.name, course, work_on)
     close_course(course, report)
@@ -109,18 +127,17 @@ def run_shard(
 
 
 def by_workers(
-    verb: str, fleet: Fleet, plan: FleetPlan | None = None
+    verb: str, fleet: Fleet, plan: FleetPlan | None = None, look: Look | None = None
 ) -> AbstractContextManager[WorkOn] | None:
     """Return what has workers do `verb`, where the fleet file says `dispatch: deployment`."""
     if fleet.dispatch is not Dispatch.DEPLOYMENT:
         return None
-    return nullcontext(partial(_dispatch, verb, fleet, plan))
 
+    def work_on(some: Sequence[Site], wave: Wave | None) -> FleetReport:
+        changed = look.parameters if look and wave and wave.looks_only else {}
+        return dispatch_sites(verb, fleet, some, plan=plan, changed=changed)
 
-def _dispatch(
-    verb: str, fleet: Fleet, plan: FleetPlan | None, sites: Sequence[Site], _wave: Wave | None
-) -> FleetReport:
-    return dispatch_sites(verb, fleet, sites, plan=plan)
+    return nullcontext(work_on)
 
 
 @contextmanager
@@ -132,20 +149,22 @@ def working_here(
     before: Mapping[str, frozenset[str]] | None = None,
     *,
     how: str = "",
+    look: Look | None = None,
     looking: bool = False,
 ) -> Iterator[WorkOn]:
     """Open what the sites are fed from, and yield what works on some of them in this process.
 
-    `how` is `run_fleet`'s. `looking`: the registries are not prepared, and only looked at.
+    `how` and `look` are `run_fleet`'s. `looking`: the registries are only looked at, not prepared.
     """
     with open_upstreams(fleet, sites, looking=looking) as upstreams:
 
         def work_on(some: Sequence[Site], wave: Wave | None) -> FleetReport:
+            done = look.work if look and wave and wave.looks_only else work
             return run_sites(
                 verb,
                 fleet.name,
                 some,
-                partial(_with_upstream, work, upstreams, how),
+                partial(_with_upstream, done, upstreams, how),
                 sites_at_once(fleet.max_sites_at_once),
                 before or {},
                 tags=[f"wave:{wave.number}"] if wave and wave.of > 1 else [],

@@ -8,6 +8,11 @@ from fleet.host_errors import HostsUnreachableError, SiteUnreachableError
 from tasks.site_runs import SiteRun
 
 
+def is_away(error: HostsUnreachableError | SiteUnreachableError) -> bool:
+    """Return whether nothing at the site answers."""
+    return isinstance(error, SiteUnreachableError) or error.are_all
+
+
 @contextmanager
 def waiting_if_away(run: SiteRun) -> Iterator[None]:
     """Call a site waiting that has been onboarded and does not answer now.
@@ -21,8 +26,7 @@ def waiting_if_away(run: SiteRun) -> Iterator[None]:
     try:
         yield
     except (HostsUnreachableError, SiteUnreachableError) as error:
-        is_silent = isinstance(error, SiteUnreachableError) or error.are_all
-        if run.record.onboarded_at is None or not is_silent:
+        if run.record.onboarded_at is None or not is_away(error):
             raise
         raise WaitingForSiteError(
             f"{run.site.name} is away; the next run takes it up. {error}"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from tasks.progress import announce, tell, tell_report
 from tasks.run_log import note, warn
 from tasks.shard_runs import Parent, ShardRuns, this_run
 from tasks.shared_documents import SharedDocuments
+from tasks.site_runs import note_end
 from tasks.waiting import pause
 
 _POLL = 2.0
@@ -39,6 +41,8 @@ _FOR_A_WORKER = ("Scheduled", "Late")
 _KEPT = timedelta(days=30)
 """For how long reports of shards are of use: to runs that are tried again, and to people."""
 _SELECTORS = ("tags", "labels")
+_NO_NEWS = ("plan",)
+"""What leaves no trace in the sites' records: somebody is looking at its outcome."""
 
 
 def dispatch_sites(
@@ -47,6 +51,7 @@ def dispatch_sites(
     sites: Sequence[Site],
     *,
     plan: FleetPlan | None = None,
+    changed: Mapping[str, Any] = MappingProxyType({}),
     every: float = _POLL,
     clock: Callable[[], float] = time.monotonic,
 ) -> FleetReport:
@@ -57,6 +62,7 @@ def dispatch_sites(
         fleet: The fleet as the file has it.
         sites: Those of it that are worked on.
         plan: What is done to them, where a plan is applied; the shards get it with their order.
+        changed: Parameters that the shards get otherwise than the current run.
         every: Seconds between two looks at the shards.
         clock: Tells for how many seconds a shard was silent.
 
@@ -65,7 +71,9 @@ def dispatch_sites(
         ResultStorageError: The storage for results takes nothing.
     """
     order = ShardOrder(fleet=fleet.name, fingerprint=fingerprint(fleet), plan=plan)
-    dispatcher = _Dispatcher(verb, fleet, sites, this_run(), order, clock)
+    me = this_run()
+    parent = me._replace(parameters={**me.parameters, **changed})
+    dispatcher = _Dispatcher(verb, fleet, sites, parent, order, clock)
     try:
         return dispatcher.run(every)
     except BaseException as reason:
@@ -269,8 +277,11 @@ class _Dispatcher:
             self._waiting.append(more)
             return
         place = f"its shard is the run {flight.run.name!r} in Prefect ({flight.run.id})"
+        sites = {site.name: site for site in self._sites}
         for result in lost(self._verb, flight.shard, f"{why}; {place}", self._results):
             self._results[result.site] = result
+            if self._verb not in _NO_NEWS:
+                note_end(sites[result.site], result)
             tell(result.message, state="failed", site=result.site)
 
     def _report(self) -> FleetReport:

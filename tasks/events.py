@@ -11,15 +11,14 @@ from prefect.events import emit_event
 from prefect.exceptions import EventTooLarge
 
 from fleet.results import SiteResult
-from fleet.site_events import SiteEvent, event_of, related_resources, result_payload, site_resource
+from fleet.site_events import SiteEvent, events_of, related_resources, result_payload, site_resource
 from fleet.sites import Site
 from tasks.run_log import warn
 
 
 def emit_result(site: Site, result: SiteResult) -> None:
-    """Emit the event that a site's result amounts to, if it amounts to one."""
-    kind = event_of(result)
-    if kind is not None:
+    """Emit the events that a site's result amounts to, if it amounts to any."""
+    for kind in events_of(result):
         emit_site_event(kind, site, result_payload(result))
 
 

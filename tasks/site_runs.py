@@ -248,6 +248,13 @@ def _site_task(job: _Job) -> State[None]:
     return _state(result)
 
 
+def note_end(site: Site, result: SiteResult) -> None:
+    """Keep and emit a result that no run of the site could: it was lost, or never began."""
+    emit_result(site, result)
+    now = datetime.now(UTC)
+    _publish(site, latest_record(site, now).after(result, now, ""), result)
+
+
 def _publish(site: Site, record: SiteRecord, result: SiteResult) -> None:
     try:
         keep_record(site.fleet, site.name, record)

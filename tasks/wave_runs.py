@@ -8,7 +8,7 @@ from fleet.results import FleetReport, SiteResult, Status
 from fleet.run_marks import RunMark, done_since, mark_key, unfinished
 from fleet.sites import Fleet, Site
 from fleet.wave_settings import Waves
-from fleet.waves import Wave, not_begun, plan_waves, why_stop
+from fleet.waves import Wave, looking, not_begun, plan_waves, why_stop
 from tasks.progress import announce, collecting_reports, tell, tell_report
 from tasks.records import read_records
 from tasks.run_log import note, warn
@@ -28,6 +28,7 @@ class Course:
         skipped: Sites that are done already, each with the reason.
         key: Where the run's mark is kept; empty: it has none.
         mark: The run's mark; None where it has none.
+        looks_on: Whether the sites of waves that may not begin are looked at all the same.
     """
 
     waves: tuple[Wave, ...]
@@ -35,6 +36,7 @@ class Course:
     skipped: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
     mark: RunMark | None = None
+    looks_on: bool = False
 
 
 def one_wave(sites: Sequence[Site]) -> Course:
@@ -51,6 +53,7 @@ def open_course(
     *,
     how: str = "",
     resume: bool = False,
+    looks_on: bool = False,
 ) -> Course:
     """Plan the waves of a run from the fleet file and the sites' records, and note that it began.
 
@@ -63,6 +66,7 @@ def open_course(
         how: What else makes the run's work its own, as for `fleet.records.site_digest`.
         resume: Do not run again what is done since the last run of this, which was interrupted,
             began.
+        looks_on: As for `Course`.
     """
     records = read_records(fleet.name, [site.name for site in sites])
     key = mark_key(fleet.name, verb, choice, how)
@@ -76,7 +80,7 @@ def open_course(
         warn("there is no interrupted run of this to resume, so all sites are run")
     keep_mark(key, mark)
     waves = plan_waves(sites, fleet.waves, before, unfinished(verb, sites, records))
-    return Course(waves, fleet.waves or Waves(), skipped, key, mark)
+    return Course(waves, fleet.waves or Waves(), skipped, key, mark, looks_on)
 
 
 def close_course(course: Course, report: FleetReport) -> None:
@@ -119,10 +123,16 @@ def _run_wave(
     if not why or wave.number == wave.of:
         return True
     _proclaim(f"stopped after wave {wave.number} of {wave.of}: {why}", is_bad=True)
-    for later in course.waves[wave.number :]:
-        skipped = _skipped(verb, course, later)
-        _take(results, skipped)
-        _take(results, [one for one in not_begun(verb, later, why) if one.site not in results])
+    later = course.waves[wave.number :]
+    _take(results, [one for each in later for one in _skipped(verb, course, each)])
+    if course.looks_on:
+        rest = looking(later)
+        _proclaim("the sites of later waves are looked at, and nothing is changed there")
+        todo = [site for site in rest.sites if site.name not in results]
+        results |= {one.site: one for one in work_on(todo, rest).results} if todo else {}
+        return False
+    for each in later:
+        _take(results, [one for one in not_begun(verb, each, why) if one.site not in results])
     return False
 
 

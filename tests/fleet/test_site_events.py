@@ -6,7 +6,7 @@ from fleet.outcomes import Action, Outcome
 from fleet.results import SiteResult, Status
 from fleet.site_events import (
     SiteEvent,
-    event_of,
+    events_of,
     related_resources,
     result_payload,
     site_resource,
@@ -41,9 +41,8 @@ def a_result(verb: str, status: Status, *outcomes: Outcome, **more: str) -> Site
     ],
 )
 def test_what_was_done_has_a_name(verb: str, outcomes: tuple[Outcome, ...], event: str) -> None:
-    kind = event_of(a_result(verb, Status.DONE, *outcomes))
-    assert kind is not None
-    assert kind.full_name == event
+    kinds = events_of(a_result(verb, Status.DONE, *outcomes))
+    assert [kind.full_name for kind in kinds] == [event]
 
 
 @pytest.mark.parametrize("verb", ["onboard", "rotate", "reconcile", "check expiry of"])
@@ -58,18 +57,23 @@ def test_what_was_done_has_a_name(verb: str, outcomes: tuple[Outcome, ...], even
 def test_what_was_not_done_has_one_name_for_all_verbs(
     verb: str, status: Status, event: SiteEvent
 ) -> None:
-    assert event_of(a_result(verb, status, WROTE)) is event
+    assert events_of(a_result(verb, status)) == (event,)
+
+
+def test_drift_is_news_even_where_its_mending_has_to_wait() -> None:
+    waits = a_result("reconcile", Status.WAITING, FOUND)
+    assert events_of(waits) == (SiteEvent.DRIFTED, SiteEvent.WAITING)
 
 
 @pytest.mark.parametrize("verb", ["plan", "plan offboarding of", "plan revoking"])
 @pytest.mark.parametrize("status", list(Status))
 def test_a_plan_is_nobody_s_news(verb: str, status: Status) -> None:
-    assert event_of(a_result(verb, status, FOUND)) is None
+    assert events_of(a_result(verb, status, FOUND)) == ()
 
 
 @pytest.mark.parametrize("status", [Status.SKIPPED, Status.NOT_STARTED])
 def test_a_site_that_had_no_turn_is_no_news(status: Status) -> None:
-    assert event_of(a_result("onboard", status)) is None
+    assert events_of(a_result("onboard", status)) == ()
 
 
 def test_an_event_says_which_site_of_which_fleet_and_why() -> None:

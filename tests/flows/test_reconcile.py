@@ -1,12 +1,14 @@
 """Sites drift away from the fleet file; reconciling reports it, and mends what it may."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
 
 from fleet.outcomes import Action
 from fleet.results import SiteResult, Status
+from flows.reconcile import reconcile_fleet
 from lab.thread import LabThread
 from tests.flows.lab_runs import (
     change_fleet,
@@ -39,12 +41,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabThread]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _onboarded(lab: LabThread, prefect_harness: None) -> None:
+    change_fleet(lab, "oslo", pull_secrets={"expires_after": "90d"})
     assert onboard(lab, "oslo").results[0].status is Status.DONE
 
 
 def reconcile(lab: LabThread, site: str = "oslo") -> SiteResult:
-    from flows.reconcile import reconcile_fleet
-
     return run(reconcile_fleet, lab, [site]).results[0]
 
 
@@ -79,6 +80,14 @@ def test_a_site_that_was_never_onboarded_is_not_adrift(lab: LabThread) -> None:
     result = reconcile(lab, "rotterdam")
     assert (result.status, result.message) == (Status.DONE, "not onboarded yet")
     assert writes(lab)[before:] == []
+
+
+def test_one_that_does_not_even_answer_is_not_adrift_either(lab: LabThread) -> None:
+    lab.call(lab.world.set_offline, "rotterdam", True)
+    result = reconcile(lab, "rotterdam")
+    lab.call(lab.world.set_offline, "rotterdam", False)
+    assert result.status is Status.DONE
+    assert result.message == "not onboarded yet, and it does not answer"
 
 
 def test_drift_of_every_kind_is_named_and_mended_only_where_allowed(lab: LabThread) -> None:
@@ -128,12 +137,51 @@ def test_a_repository_that_went_is_mended_only_where_deletions_are_allowed(lab: 
     assert drifted(gone) == {"node oslo/oslo-agent-9"}
 
 
-def test_a_mending_run_is_resumed_where_it_failed_and_where_drift_is_left(lab: LabThread) -> None:
-    from flows.reconcile import reconcile_fleet
+def test_drift_is_reported_though_its_mending_is_off_or_waits_for_the_window(
+    lab: LabThread,
+) -> None:
+    opens = datetime.now(UTC) + timedelta(hours=6)
+    window = {"cron": f"0 {opens.hour} * * *", "length": "1h"}
+    mends = {"mend": ["chart"]}
+    change_fleet(lab, "oslo", maintenance=window, chart={"chunk_size_mb": 9}, reconcile=mends)
+    before = len(writes(lab))
+    only = run(reconcile_fleet, lab, ["oslo"], mend=False).results[0]
+    assert "HelmChart" in " ".join(drifted(only))
+    held = reconcile(lab)
+    assert (held.status, held.error) == (Status.WAITING, "WindowClosedError")
+    assert drifted(held) == {"node oslo/oslo-agent-9"}
+    assert [line for line in writes(lab)[before:] if not line.startswith("hosts")] == []
+    done = run(reconcile_fleet, lab, ["oslo"], ignore_windows=True).results[0]
+    assert done.status is Status.DONE, done.message
+    assert drifted(done) == {"node oslo/oslo-agent-9"}
 
-    lab.call(lab.world.set_offline, "rotterdam", True)
+
+def test_what_is_in_the_way_hides_no_other_drift(lab: LabThread) -> None:
+    mirrors = host_file(lab, NODE, REGISTRIES)
+    text = mirrors.read_text()
+    mirrors.write_text("mirrors: [")
+    blocked = reconcile(lab)
+    mirrors.write_text(text)
+    assert (blocked.status, blocked.error) == (Status.FAILED, "PlanBlockedError")
+    assert drifted(blocked) == {"node oslo/oslo-agent-9"}
+
+
+def test_settings_of_the_synchronisation_and_passwords_that_end_soon_are_reported(
+    lab: LabThread,
+) -> None:
+    settings, rotation = {"log_level": "Debug"}, {"alert_before": "100d"}
+    change_fleet(lab, "oslo", connected_registry=settings, rotation=rotation)
+    named = " ".join(drifted(reconcile(lab)))
+    assert "connected registry " in named
+    assert "password of oslo" in named
+    change_fleet(lab, "oslo", connected_registry={}, rotation={})
+
+
+def test_a_mending_run_is_resumed_where_it_failed_and_where_drift_is_left(lab: LabThread) -> None:
+    agent = lab.world.sites["rotterdam"].hosts["rotterdam-agent-1"]
+    lab.call(agent.set_offline, True)
     report = run(reconcile_fleet, lab, ())
-    lab.call(lab.world.set_offline, "rotterdam", False)
+    lab.call(agent.set_offline, False)
     assert result_of(report, "oslo").status is Status.DONE
     assert result_of(report, "rotterdam").status is Status.FAILED
     report = run(reconcile_fleet, lab, (), resume=True)

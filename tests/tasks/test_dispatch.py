@@ -22,6 +22,7 @@ from fleet.site_plan import FleetPlan, Part, PlannedChange, SitePlan
 from fleet.sites import Fleet
 from tasks.dispatch import dispatch_sites
 from tasks.progress import Step, collecting_reports, observing
+from tasks.records import read_record
 from tests.builders import a_registry, a_site
 from tests.tasks.scripted_workers import POOL, Taken, Worker
 
@@ -239,7 +240,12 @@ def test_a_shard_that_fails_as_a_whole_is_not_tried_again_and_says_why() -> None
         report = fleeting.run()
     assert statuses(report) == dict.fromkeys(NAMES, "failed")
     assert "the fleet file of this worker" in report.results[0].message
+    assert "mend its worker" in report.results[0].todo
     assert len(worker.taken) == 2
+    # No run of the site could tell, so that status and report would go on to say that all is well.
+    kept = read_record("northsea", "oslo")
+    assert kept is not None
+    assert (kept.last_status, kept.last_message) == (Status.FAILED, report.results[0].message)
 
 
 def test_no_more_shards_are_under_way_than_the_fleet_file_allows() -> None:
