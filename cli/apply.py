@@ -13,7 +13,7 @@ from cli.agreement import agrees
 from cli.change_options import in_waves
 from cli.exit_codes import ExitCode
 from cli.input_errors import readable
-from cli.plan import keep_plan, make_plan
+from cli.plan import code_of, keep_plan, make_plan
 from cli.plan_lines import print_fleet_plan
 from cli.runs import exit_code, leave, print_or_dump, run_flow
 from cli.site_options import Wanted, choosing_sites
@@ -66,11 +66,11 @@ def apply(
     fleet, made = _plan(fleet_file, wanted, plan_file, quiet=as_json, verbose=verbose)
     _show(made, fleet, over, as_json)
     if not made.has_changes:
-        leave(ExitCode.FAILED if made.is_blocked else ExitCode.OK)
+        leave(code_of(made))
     if not yes and not _may(made):
         leave(ExitCode.WRONG_INPUT)
     parameters = {"fleet_file": str(fleet_file), "over": list(over), **how}
-    with _in_a_file(made, plan_file) as path:
+    with _in_a_file(made) as path:
         report = run_flow(
             "flows.apply.apply_plan",
             {**parameters, "plan_file": str(path)},
@@ -123,11 +123,8 @@ def _sites(made: "FleetPlan") -> list[str]:
 
 
 @contextmanager
-def _in_a_file(made: "FleetPlan", plan_file: Path | None) -> Iterator[Path]:
-    """Yield where the plan is, in a file of its own where it was made just now."""
-    if plan_file is not None:
-        yield plan_file
-        return
+def _in_a_file(made: "FleetPlan") -> Iterator[Path]:
+    """Yield where the plan that was shown is: a file that nobody else writes to meanwhile."""
     handle, name = tempfile.mkstemp(prefix="acrfleet-", suffix=".plan")
     os.close(handle)
     try:

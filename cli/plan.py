@@ -46,9 +46,9 @@ class PlanCommand(click.Command):
 def plan(fleet_file: Path, wanted: Wanted, out: Path | None, as_json: bool, verbose: bool) -> None:
     r"""Show every change that onboarding each SITE of FLEET_FILE would make; write nothing.
 
-    Cloud, cluster and nodes are read. The exit code is 0 when there is nothing to do, 2 when there
-    are changes, and 1 when a site could not be read, something is in the way, or the input is
-    wrong.
+    Cloud, cluster and nodes are read. The exit code is 1 when a site could not be read, something
+    is in the way, or the input is wrong; else 3 when a site is away; else 2 when there are changes;
+    else 0.
 
     \b
     Example:
@@ -102,6 +102,8 @@ def code_of(made: "FleetPlan") -> ExitCode:
     """Return what a plan means to a script, the worst of its sites."""
     if made.is_blocked:
         return ExitCode.FAILED
+    if made.is_waiting:
+        return ExitCode.WAITING
     return ExitCode.DUE if made.has_changes else ExitCode.OK
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import click
 
+from fleet.fleet_plan import unread_lines
 from fleet.plan_pages import site_lines
 from fleet.site_plan import FleetPlan
 
@@ -34,8 +35,8 @@ def print_fleet_plan(plan: FleetPlan, passed: Mapping[str, str], *, on_stderr: b
             colour = _SIGNS.get(text.strip()[:1]) if kind == "diff" else _COLOURS.get(kind)
             click.secho(text, fg=colour, err=on_stderr)
         click.echo(err=on_stderr)
-    for missing in plan.unread:
-        click.secho(f"{missing.site}: not read: {missing.message}\n", fg="red", err=on_stderr)
+    for line in unread_lines(plan):
+        click.secho(line, fg="red", err=on_stderr)
     idle = sum(one.is_empty for one in plan.sites)
     more = f" ({idle} of {len(plan.sites)} sites with nothing to do)" if idle else ""
     click.secho(f"plan for {plan.fleet}: {plan.headline}{more}", bold=True, err=on_stderr)

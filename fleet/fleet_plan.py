@@ -12,10 +12,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fleet.failures import failure_lines, group_failures
 from fleet.outcomes import Outcome
 from fleet.plan_errors import PlanFileError, PlanTooLargeError
 from fleet.plan_limits import OVER, Limits
-from fleet.results import FleetReport
+from fleet.results import FleetReport, SiteResult, Status
 from fleet.site_plan import FleetPlan, Part, UnreadSite
 from fleet.sites import Fleet
 
@@ -41,11 +42,35 @@ def fleet_plan(report: FleetReport, digest: str, made_at: datetime) -> FleetPlan
         made_at=made_at,
         sites=tuple(one.plan for one in results if one.plan is not None),
         unread=tuple(
-            UnreadSite(site=one.site, message=one.message, error=one.error or "")
+            UnreadSite(
+                site=one.site,
+                message=one.message,
+                error=one.error or "",
+                cause=one.cause,
+                todo=one.todo,
+                is_away=one.status is Status.WAITING,
+            )
             for one in results
             if one.plan is None
         ),
     )
+
+
+def unread_lines(plan: FleetPlan) -> list[str]:
+    """Return what people read of the sites that could not be planned, grouped by cause."""
+    results = (
+        SiteResult(
+            site=one.site,
+            verb="plan",
+            status=Status.WAITING if one.is_away else Status.FAILED,
+            message=one.message,
+            error=one.error,
+            cause=one.cause,
+            todo=one.todo,
+        )
+        for one in plan.unread
+    )
+    return failure_lines(group_failures(results))
 
 
 def plan_digest(plan: FleetPlan) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from fleet.fleet_plan import unread_lines
 from fleet.site_plan import FleetPlan, SitePlan
 
 _LONGEST = 200_000
@@ -31,8 +32,7 @@ def plan_page(plan: FleetPlan, passed: Mapping[str, str]) -> str:
     lines = [f"# Plan for {plan.fleet}: {plan.headline}", ""]
     lines += [f"Made {plan.made_at:%Y-%m-%d %H:%M} UTC. Nothing was changed.", ""]
     lines += [f"**Too large:** {words}." for words in passed.values()]
-    lines += ["", "| site | | |", "| --- | --- | --- |"]
-    lines += [f"| {one.site} | not read | {_cell(one.message)} |" for one in plan.unread]
+    lines += ["", *map(_unread_line, unread_lines(plan)), "| site | | |", "| --- | --- | --- |"]
     due = [one for one in plan.sites if not one.is_empty]
     lines += [f"| {one.site} | {one.headline} | {_parts(one)} |" for one in due]
     idle = len(plan.sites) - len(due)
@@ -45,6 +45,13 @@ def plan_page(plan: FleetPlan, passed: Mapping[str, str]) -> str:
             return "\n".join([*lines, "", f"{len(due) - number} more sites do not fit here."])
         lines += section
     return "\n".join(lines) + "\n"
+
+
+def _unread_line(line: str) -> str:
+    """Return a line of `unread_lines` as Markdown: what is indented is an item of a list."""
+    if not line.startswith("  "):
+        return f"**{_plain(line)}**" if line else ""
+    return f"- {_plain(line.strip())}"
 
 
 def _section(plan: SitePlan) -> Iterator[str]:
@@ -64,10 +71,6 @@ def _parts(plan: SitePlan) -> str:
 
 def _indented(text: str) -> str:
     return text.replace("\n", "\n    ")
-
-
-def _cell(text: str) -> str:
-    return _plain(text.replace("\n", " "))
 
 
 def _plain(text: str) -> str:

@@ -4,7 +4,6 @@ A plan is made from reads alone, can be kept in a file, and is compared with a l
 done is what somebody has seen. Times and lengths of restarts are for people and never compared.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
@@ -23,17 +22,6 @@ class Part(StrEnum):
     NODES = "nodes"
     PULL_SECRETS = "pull_secrets"
 
-
-PARTS = {
-    Part.ACCESS: "tokens and the connected registry in Azure, and the registry's data endpoint",
-    Part.SCOPE_MAPS: "what the tokens may do: repositories that came or went",
-    Part.SYNC: "settings of the connected registry: schedule, window, log level, clean-up",
-    Part.PASSWORDS: "passwords that would be generated because none that works is at the site",
-    Part.CHART: "namespace, connection string, chart version and values",
-    Part.NODES: "registries.yaml, hosts.toml and CA on the nodes, and restarts",
-    Part.PULL_SECRETS: "pull secrets and service accounts of all namespaces",
-}
-"""What belongs to each part, for people."""
 
 _SIGNS = {Action.CREATED: "+", Action.DELETED: "-"}
 
@@ -122,12 +110,6 @@ class SitePlan(Strict):
         """Return whether something goes that may be in use."""
         return any(one.takes_away for one in self.changes)
 
-    def of_parts(self, parts: Iterable[Part]) -> "SitePlan":
-        """Return the plan with the changes of these parts alone."""
-        chosen = frozenset(parts)
-        kept = tuple(one for one in self.changes if one.part in chosen)
-        return self.model_copy(update={"changes": kept})
-
     @property
     def headline(self) -> str:
         """Say in a few words what there is to do."""
@@ -140,11 +122,23 @@ class SitePlan(Strict):
 
 
 class UnreadSite(Strict):
-    """A site that could not be planned, and why; `error` is the name of the error's class."""
+    """A site that could not be planned.
+
+    Attributes:
+        site: The site's name.
+        message: Why.
+        error: The name of the error's class.
+        cause: The message without what belongs to this site alone.
+        todo: What the operator does next.
+        is_away: It works, as far as we know, and does not answer now: that is no failure.
+    """
 
     site: str
     message: str
     error: str = ""
+    cause: str = ""
+    todo: str = ""
+    is_away: bool = False
 
 
 class FleetPlan(Strict):
@@ -176,12 +170,22 @@ class FleetPlan(Strict):
 
     @property
     def is_blocked(self) -> bool:
-        """Return whether a site could not be read or would refuse."""
-        return bool(self.unread) or any(one.obstacles for one in self.sites)
+        """Return whether a site would refuse or could not be read, though it is not away."""
+        failed = any(not one.is_away for one in self.unread)
+        return failed or any(one.obstacles for one in self.sites)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether a site is away."""
+        return any(one.is_away for one in self.unread)
 
     def of(self, site: str) -> SitePlan | None:
         """Return a site's plan."""
         return next((one for one in self.sites if one.site == site), None)
+
+    def missing(self, site: str) -> UnreadSite | None:
+        """Return why a site has no plan; None: it has one, or is not of these sites."""
+        return next((one for one in self.unread if one.site == site), None)
 
     @property
     def headline(self) -> str:
@@ -214,14 +218,17 @@ def moved_since(planned: FleetPlan, now: SitePlan) -> tuple[str, ...]:
         now: The plan of one of its sites, made again.
     """
     site = planned.of(now.site)
-    known = {one.key: one for one in site.changes} if site else {}
+    known: dict[str, list[PlannedChange]] = {}
+    for one in site.changes if site else ():
+        # Two tokens may each give the same service account a pull secret.
+        known.setdefault(one.key, []).append(one)
     words = [f"in the way now: {text}" for text in now.obstacles]
     for change in now.changes:
-        before = known.get(change.key)
-        if before is None:
+        before = known.get(change.key, [])
+        if not before:
             words.append(f"new: {change}")
-        elif not change.same_as(before):
-            words.append(f"{_difference(before, change)}")
+        elif not any(change.same_as(one) for one in before):
+            words.append(_difference(before[0], change))
     return tuple(words)
 
 

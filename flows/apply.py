@@ -6,6 +6,7 @@ from typing import Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from fleet.errors import FleetError, WaitingForSiteError
 from fleet.fleet_plan import plan_digest, require_fit, require_size, sites_to_apply, written_beyond
 from fleet.plan_errors import PlanBlockedError, PlanMovedError
 from fleet.results import FleetReport
@@ -63,6 +64,7 @@ def apply_plan(
         resume=resume,
         ignore_windows=ignore_windows,
         plan=plan,
+        read=fleet,
     )
 
 
@@ -71,13 +73,13 @@ def apply(plan: FleetPlan, run: SiteRun, upstream: Upstream) -> None:
 
     Raises:
         PlanBlockedError: The plan says itself that it cannot be done there.
+        WaitingForSiteError: The site was away when the plan was made, or is now.
         PlanMovedError: Something else would be done than the plan says.
     """
     site = run.site
     planned = plan.of(site.name)
     if planned is None:
-        why = next((one.message for one in plan.unread if one.site == site.name), "it is not in it")
-        raise PlanBlockedError(site.name, [f"The plan does not know what to do: {why}"])
+        raise _unplanned(plan, site.name)
     if planned.obstacles:
         raise PlanBlockedError(site.name, planned.obstacles)
     with (
@@ -91,6 +93,16 @@ def apply(plan: FleetPlan, run: SiteRun, upstream: Upstream) -> None:
             raise PlanMovedError(site.name, moved)
         onboard_open_site(run, upstream, session)
     run.message = "; ".join(filter(None, (run.message, written_beyond(plan, run.outcomes))))
+
+
+def _unplanned(plan: FleetPlan, site: str) -> FleetError:
+    missing = plan.missing(site)
+    if missing is not None and missing.is_away:
+        return WaitingForSiteError(
+            f"{site} was away when the plan was made; make a new one once it answers."
+        )
+    why = missing.message if missing else "it is not in it"
+    return PlanBlockedError(site, [f"The plan does not know what to do: {why}"])
 
 
 def _prepares(plan: FleetPlan) -> bool:

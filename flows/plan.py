@@ -9,6 +9,7 @@ from fleet.fleet_plan import excess, fleet_digest, fleet_plan
 from fleet.plan_errors import PlanBlockedError
 from fleet.selection import select_sites
 from flows.running import by_workers, run_shard, working_here
+from tasks.away import waiting_if_away
 from tasks.fleet_files import read_fleet
 from tasks.plan_files import keep_plan
 from tasks.planning import plan_site
@@ -63,7 +64,7 @@ def plan(run: SiteRun, upstream: Upstream) -> None:
         PlanBlockedError: Something is in the way; the rest of the plan is kept all the same.
     """
     run.keeps_record = False
-    with open_site(run.site, upstream.cloud) as session:
+    with waiting_if_away(run), open_site(run.site, upstream.cloud) as session:
         found = run.plan = plan_site(session, upstream, run.record.endpoint)
     if found.obstacles:
         raise PlanBlockedError(run.site.name, found.obstacles)

@@ -5,16 +5,30 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from cli.exit_codes import ExitCode
 from cli.main import main
+from cli.plan import code_of
+from cli.reconcile import code_with_drift
+from fleet.fleet_plan import fleet_plan
+from fleet.outcomes import Action, Outcome
+from fleet.results import FleetReport, Status
+from fleet.site_plan import Part, PlannedChange, SitePlan
 from lab.thread import LabThread
+from tests.builders import NOW, a_result
 from tests.flows.lab_runs import module_lab, writes
 from tests.flows.plans import Drifts
 from tests.flows.processes import environment
 
+LEFT = Outcome(kind="token", name="oslo", action=Action.TO_CHANGE)
+DUE = SitePlan(
+    site="oslo",
+    changes=(PlannedChange(part=Part.SYNC, kind="x", name="x", action=Action.CHANGED),),
+)
 EXAMPLE = str(Path(__file__).parents[2] / "deployments/fleet.example.yaml")
 
 
@@ -40,6 +54,40 @@ def test_a_file_that_is_no_plan_is_wrong_input_and_says_what_to_do(tmp_path: Pat
     result = CliRunner().invoke(main, ["apply", EXAMPLE, "--plan", str(path), "--yes"])
     assert result.exit_code == 2
     assert "make a new plan with `acrfleet plan FLEET_FILE --out PLAN_FILE`" in result.output
+
+
+@pytest.mark.parametrize(
+    ("results", "code"),
+    [
+        ([], ExitCode.OK),
+        ([{"plan": SitePlan(site="oslo")}], ExitCode.OK),
+        ([{"plan": DUE}], ExitCode.DUE),
+        ([{"plan": DUE}, {"status": Status.WAITING}], ExitCode.WAITING),
+        ([{"status": Status.WAITING}, {"status": Status.FAILED}], ExitCode.FAILED),
+        ([{"plan": SitePlan(site="oslo", obstacles=("a file",))}], ExitCode.FAILED),
+    ],
+)
+def test_the_exit_code_is_that_of_the_worst_site(
+    results: list[dict[str, Any]], code: ExitCode
+) -> None:
+    report = FleetReport.of("plan", "northsea", [a_result("oslo", **one) for one in results])
+    assert code_of(fleet_plan(report, "sha256:1", NOW)) is code
+
+
+@pytest.mark.parametrize(
+    ("results", "code"),
+    [
+        ([{}], ExitCode.OK),
+        ([{"outcomes": (LEFT,)}], ExitCode.DUE),
+        ([{"outcomes": (LEFT,)}, {"status": Status.WAITING}], ExitCode.WAITING),
+        ([{"outcomes": (LEFT,)}, {"status": Status.FAILED}], ExitCode.FAILED),
+    ],
+)
+def test_drift_that_is_left_is_told_by_the_exit_code_where_nothing_is_worse(
+    results: list[dict[str, Any]], code: ExitCode
+) -> None:
+    report = FleetReport.of("reconcile", "northsea", [a_result("oslo", **one) for one in results])
+    assert code_with_drift(report) is code
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from fleet.fleet_plan import (
     require_fit,
     require_size,
     sites_to_apply,
+    unread_lines,
     write_plan,
     written_beyond,
 )
@@ -21,7 +22,7 @@ from fleet.plan_errors import PlanFileError, PlanTooLargeError
 from fleet.plan_limits import Limits
 from fleet.plan_pages import plan_page, site_lines
 from fleet.results import FleetReport, Status
-from fleet.site_plan import PARTS, FleetPlan, Part, PlannedChange, SitePlan, moved_since
+from fleet.site_plan import FleetPlan, Part, PlannedChange, SitePlan, moved_since
 from fleet.sites import Fleet
 from tests.builders import NOW, a_registry, a_result, a_site
 
@@ -50,10 +51,6 @@ def a_plan(*sites: SitePlan, **values: Any) -> FleetPlan:
 
 OSLO = SitePlan(site="oslo", changes=(a_change(diff=("+a", "-b"), takes_away=True),))
 EMPTY = SitePlan(site="bergen")
-
-
-def test_every_part_is_explained() -> None:
-    assert set(PARTS) == set(Part)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +83,18 @@ def test_how_long_a_restart_takes_is_no_difference_but_that_there_is_one_is() ->
 
 def test_a_site_that_the_plan_does_not_know_has_moved() -> None:
     assert moved_since(a_plan(EMPTY), OSLO)
+
+
+def test_two_pull_secrets_for_one_service_account_are_no_difference() -> None:
+    """Each client token adds its own."""
+    both = tuple(
+        a_change("default/default", kind="service account", detail=secret)
+        for secret in ("acrfleet-pull", "crew-pull")
+    )
+    planned = a_plan(SitePlan(site="oslo", changes=both))
+    assert moved_since(planned, SitePlan(site="oslo", changes=both)) == ()
+    other = a_change("default/default", kind="service account", detail="galley-pull")
+    assert moved_since(planned, SitePlan(site="oslo", changes=(*both, other)))
 
 
 def test_a_plan_is_the_same_after_it_was_in_a_file() -> None:
@@ -171,6 +180,27 @@ def test_a_report_becomes_a_plan_with_what_could_not_be_read() -> None:
     assert plan.is_blocked
     assert plan.has_changes
     assert plan.headline == ("1 change at 1 site; 1 site with deletions; 1 site could not be read")
+
+
+def test_sites_that_are_away_are_no_failure_and_are_told_by_cause() -> None:
+    dead = {"status": Status.FAILED, "cause": "<node> is dead", "error": "HostsUnreachableError"}
+    results = [
+        a_result("oslo", Status.WAITING, message="oslo is away", error="WaitingForSiteError"),
+        *(a_result(name, message=f"{name}-1 is dead", **dead) for name in ("bergen", "vardo")),
+    ]
+    away = fleet_plan(FleetReport.of("plan", "northsea", results[:1]), "sha256:1", NOW)
+    assert (away.is_blocked, away.is_waiting) == (False, True)
+    plan = fleet_plan(FleetReport.of("plan", "northsea", results), "sha256:1", NOW)
+    assert (plan.is_blocked, plan.is_waiting) == (True, True)
+    assert unread_lines(plan) == [
+        "2 sites failed: HostsUnreachableError: bergen, vardo",
+        "  <node> is dead",
+        "",
+        "1 site waiting: WaitingForSiteError: oslo",
+        "  oslo is away",
+        "",
+    ]
+    assert "**2 sites failed: HostsUnreachableError: bergen, vardo**" in plan_page(plan, {})
 
 
 def test_what_was_written_without_being_planned_is_told() -> None:

@@ -59,6 +59,23 @@ def test_a_plan_for_it_waits_as_well(lab: LabThread) -> None:
     assert_it_waits(apply(lab, lab.folder / "oslo.plan"))
 
 
+def test_a_plan_that_is_made_while_it_is_away_says_so_and_is_applied_to_the_others(
+    lab: LabThread,
+) -> None:
+    with core_api(lab, "rotterdam") as core:
+        core.delete_namespaced_secret("acrfleet-pull", "default")
+    path = lab.folder / "all.plan"
+    made = plan(lab, out=path)
+    assert (made.is_blocked, made.is_waiting, made.has_changes) == (False, True, True)
+    (missing,) = made.unread
+    assert (missing.site, missing.is_away) == ("oslo", True)
+    report = apply(lab, path)
+    oslo = result_of(report, "oslo")
+    assert (oslo.status, oslo.error) == (Status.WAITING, "WaitingForSiteError")
+    assert oslo.message == "oslo was away when the plan was made; make a new one once it answers."
+    assert result_of(report, "rotterdam").status is Status.DONE
+
+
 def test_nothing_is_said_of_what_cannot_be_seen(lab: LabThread) -> None:
     assert_it_waits(verify(lab, "oslo"))
     assert_it_waits(run(reconcile_fleet, lab, ["oslo"]))
