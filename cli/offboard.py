@@ -10,7 +10,7 @@ from cli.change_options import ignoring_windows
 from cli.exit_codes import ExitCode
 from cli.runs import exit_code, leave, print_or_dump, run_flow
 from cli.site_options import Wanted, choosing_sites
-from fleet.results import FleetReport
+from fleet.results import FleetReport, Status
 
 _FLOW = "flows.offboard.offboard_sites"
 
@@ -34,7 +34,8 @@ def offboard(
     r"""Take each SITE of FLEET_FILE out of the fleet: what acrfleet made goes, nothing else.
 
     Everything that goes is shown before anything does. Sites that are fed by others go before
-    them. Afterwards take the sites out of the fleet file.
+    them; one that can't be looked at is named, and the others go on. Afterwards take the sites
+    out of the fleet file.
 
     \b
     Example:
@@ -44,18 +45,25 @@ def offboard(
     names = known_names(fleet_file, wanted)
     parameters = {"fleet_file": str(fleet_file), "sites": names, "cloud_only": cloud_only}
     shown: dict[str, Any] = {"as_json": as_json, "verbose": verbose}
-    plan = run_flow(_FLOW, parameters, names, **shown)
-    if exit_code(plan) is not ExitCode.OK:
-        print_or_dump(plan, as_json)
-        leave(exit_code(plan))
-    approved = keys_to_write(plan)
+    looked = run_flow(_FLOW, parameters, names, **shown)
+    plan = FleetReport.of(looked.verb, looked.fleet, looked.having(Status.DONE))
+    if exit_code(looked) is ExitCode.STOPPED or not plan.results:
+        print_or_dump(looked, as_json)
+        leave(exit_code(looked))
+    approved, unplanned = keys_to_write(plan), len(looked.results) - len(plan.results)
+    if unplanned and not as_json:
+        print_or_dump(looked, as_json)
     print_plan(plan, on_stderr=as_json)
     if not approved or not (yes or _may(plan)):
         if as_json:
-            print_or_dump(plan, as_json)
-        leave(ExitCode.OK if not approved else ExitCode.WRONG_INPUT)
-    agreed = {"approved": approved, "ignore_windows": ignore_windows}
-    report = run_flow(_FLOW, {**parameters, **agreed}, names, **shown)
+            print_or_dump(looked, as_json)
+        leave(exit_code(looked) if not approved else ExitCode.WRONG_INPUT)
+    planned = [one.site for one in plan.results]
+    agreed = {"sites": planned, "approved": approved, "ignore_windows": ignore_windows}
+    done = run_flow(_FLOW, {**parameters, **agreed}, planned, **shown)
+    # A site that could not be planned is no success, though the others are gone.
+    left = [one for one in looked.results if one.site not in planned]
+    report = FleetReport.of(done.verb, done.fleet, [*done.results, *left])
     print_or_dump(report, as_json)
     leave(exit_code(report))
 

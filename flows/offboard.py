@@ -20,8 +20,7 @@ from tasks.fleet_files import read_fleet
 from tasks.offboarding import plan_in_azure, remove_from_azure
 from tasks.offboarding_site import plan_at_site, remove_from_site
 from tasks.sessions import open_site
-from tasks.site_locks import site_to_itself
-from tasks.site_runs import SiteRun
+from tasks.site_runs import SiteRun, alone_at
 from tasks.upstreams import Upstream
 
 
@@ -48,11 +47,19 @@ def offboard_sites(
         ignore_windows: Restart what is due outside of maintenance windows too, in this run.
     """
     if approved is None:
-        chosen = select_sites(read_fleet(fleet_file), sites, tags, labels)
+        fleet = read_fleet(fleet_file)
+        chosen = select_sites(fleet, sites, tags, labels)
         going = frozenset(site.names.connected_registry for site in chosen)
         work = partial(plan_offboarding, cloud_only=cloud_only, going=going)
         return run_fleet(
-            "plan offboarding of", work, fleet_file, sites, tags, labels, read_only=True
+            "plan offboarding of",
+            work,
+            fleet_file,
+            sites,
+            tags,
+            labels,
+            read_only=True,
+            read=fleet,
         )
     work = partial(offboard, cloud_only=cloud_only, approved=frozenset(approved))
     return run_fleet(
@@ -88,7 +95,7 @@ def offboard(
 ) -> None:
     """Take away what one site has: at the site first, then in Azure, then what was for it above."""
     site, login_server = run.site, upstream.facts.login_server
-    with site_to_itself(site):
+    with alone_at(run):
         require_approval(site.name, plan_in_azure(upstream, site, frozenset()), approved)
         if not cloud_only:
             with open_site(site, upstream.cloud) as session:

@@ -29,7 +29,7 @@ def test_sites_have_to_be_named_and_known(tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, prefect_harness: None) -> Iterator[LabThread]:
     assert prefect_harness is None
-    with module_lab(tmp_path_factory, sites=1) as lab:
+    with module_lab(tmp_path_factory, sites=2) as lab:
         path = lab.folder / "fleet.yaml"
         path.write_text(path.read_text().replace("fleet: lab", "fleet: lab-of-offboarding"))
         ended = run(lab, "onboard", str(path))
@@ -91,7 +91,20 @@ def test_nothing_goes_without_a_yes_and_then_everything_that_was_shown(lab: LabT
     code, seen = answer(lab, "y")
     assert code == 0, seen
     assert "removed" in seen.splitlines()[-2]
-    assert list(cloud_registry(lab).connected.values()) == []
+    assert len(cloud_registry(lab).connected) == 1
     again = run(lab, "offboard", path, "oslo", "--yes", "--json")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["results"][0]["message"] == "nothing to remove"
+
+
+@pytest.mark.slow
+@pytest.mark.flow
+@pytest.mark.lab
+@pytest.mark.timeout(300)
+def test_a_site_that_does_not_answer_is_named_and_stops_no_other(lab: LabThread) -> None:
+    lab.call(lab.world.set_offline, "oslo", True)
+    path = str(lab.folder / "fleet.yaml")
+    ended = run(lab, "offboard", path, "oslo", "rotterdam", "--yes")
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert "1 site failed: SiteNotReachedError: oslo" in ended.stdout
+    assert cloud_registry(lab).connected == {}
