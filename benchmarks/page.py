@@ -34,12 +34,17 @@ written everything down, memory the runner's highest.
 
 """
 
+_WHY = """
+What the missed ones are made of is in [decision 24](decisions/0024-benchmarks.md).
+"""
+
 
 def write_page(results: Path) -> None:
     """Write the page and the plot from the file of results."""
     content = json.loads(results.read_text())
     figures = Figures(Run(**run) for run in content["runs"])
-    page = _HEAD.format(**content) + table(figures) + "\n## Targets\n\n" + target_table(figures)
+    targets = "\n## Targets\n\n" + target_table(figures) + _WHY
+    page = _HEAD.format(**content) + table(figures) + targets
     (DOCS / "benchmarks.md").write_text(page)
     draw(figures, DOCS / "benchmarks.svg")
 

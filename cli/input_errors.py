@@ -11,17 +11,13 @@ from fleet.errors import FleetError
 
 
 @contextmanager
-def readable(wrong: ExitCode = ExitCode.WRONG_INPUT) -> Iterator[None]:
-    """Print a `FleetError` as the sentences it holds and exit with the code for wrong input.
-
-    Args:
-        wrong: Another code, for commands where that one means something else.
-    """
+def readable() -> Iterator[None]:
+    """Print a `FleetError` as the sentences it holds and exit with the code for wrong input."""
     try:
         yield
     except FleetError as error:
         click.echo(str(error), err=True)
-        sys.exit(wrong)
+        sys.exit(ExitCode.WRONG_INPUT)
     except KeyboardInterrupt:
         click.echo("stopped; run the same command again to go on where this left off", err=True)
         sys.exit(ExitCode.STOPPED)

@@ -1,4 +1,4 @@
-"""`acrfleet onboard` and `acrfleet verify`: start a fleet flow and show how it goes."""
+"""Start a fleet flow and show how it goes: `onboard`, `verify`, `rotate`, and others' parts."""
 
 import importlib
 import json

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from cli.exit_codes import ExitCode
 from cli.input_errors import readable
 
 if TYPE_CHECKING:
@@ -58,13 +57,11 @@ class Wanted(NamedTuple):
 
         return select_sites(fleet, self.sites, self.tags, self.labels)
 
-    def choose_from(
-        self, fleet_file: Path, wrong: ExitCode = ExitCode.WRONG_INPUT
-    ) -> "tuple[Site, ...]":
-        """Return the sites of a fleet file; what is wrong ends the command with that code."""
+    def choose_from(self, fleet_file: Path) -> "tuple[Site, ...]":
+        """Return the sites of a fleet file; wrong input ends the command."""
         from clients.fleet_files import read_fleet
 
-        with readable(wrong):
+        with readable():
             return self.choose(read_fleet(fleet_file))
 
 

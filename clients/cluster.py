@@ -33,7 +33,6 @@ from fleet.site_lease import LeaseView
 
 _CHARTS = "/apis/helm.cattle.io/v1"
 _CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/helmcharts.helm.cattle.io"
-_ARC_EXTENSIONS = "/apis/clusterconfig.azure.com/v1beta1/extensionconfigs"
 _RELEASES = "type=helm.sh/release.v1"
 _LEASES = f"{COORDINATION}/namespaces/kube-node-lease/leases"
 
@@ -197,10 +196,6 @@ class Cluster:
         return tuple(
             ChartView.from_json(item) for item in self._list_if_any(f"{_CHARTS}/helmcharts")
         )
-
-    def has_arc_extensions(self) -> bool:
-        """Return whether Azure Arc manages extensions on the cluster."""
-        return bool(self._list_if_any(_ARC_EXTENSIONS))
 
     def create_chart(self, namespace: str, body: Mapping[str, Any]) -> None:
         """Create a HelmChart."""

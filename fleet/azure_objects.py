@@ -106,6 +106,11 @@ class ConnectedRegistrySettings:
     notifications: tuple[str, ...]
 
 
+def talks(connection_state: str) -> bool:
+    """Return whether a connection state of Azure says that the instance at the site talks to it."""
+    return connection_state.casefold() in ("online", "syncing")
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectedRegistryState:
     """A connected registry as it is.
@@ -133,7 +138,7 @@ class ConnectedRegistryState:
     @property
     def is_online(self) -> bool:
         """Return whether the instance at the site talks to Azure."""
-        return self.connection_state.casefold() == "online"
+        return talks(self.connection_state)
 
     @property
     def is_active(self) -> bool:

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from pydantic import ConfigDict
 
+from fleet.azure_objects import talks
 from fleet.chart_settings import Installer
 from fleet.cluster_errors import (
     ChartFailedError,
@@ -227,7 +228,7 @@ def _judge_service(site: Site, seen: Snapshot) -> Verdict | None:
 
 
 def _judge_azure(site: Site, seen: Snapshot) -> Verdict | None:
-    if seen.connection_state.casefold() in ("online", "syncing"):
+    if talks(seen.connection_state):
         if seen.activation.casefold() == "active":
             return None
         return Pending(f"{site.names.connected_registry} to be Active in Azure")

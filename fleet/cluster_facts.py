@@ -14,16 +14,13 @@ from fleet.sites import Site, Strict
 class ClusterFacts(Strict):
     """What was found at a cluster; `warnings` are sentences for the operator."""
 
-    version: str
     installer: InstallerChoice
-    nodes: tuple[NodeState, ...]
     warnings: tuple[str, ...] = ()
 
 
 def judge_cluster(
     site: Site,
     *,
-    version: str,
     installer: InstallerChoice,
     storage_classes: Sequence[str],
     nodes: Sequence[NodeState],
@@ -48,9 +45,7 @@ def judge_cluster(
         listed = "\n".join(f"- {problem}" for problem in problems)
         raise ClusterNotSuitableError(f"The cluster of {site.name} is not ready:\n{listed}")
     return ClusterFacts(
-        version=version,
         installer=installer,
-        nodes=tuple(nodes),
         warnings=(
             *_node_warnings(site, nodes),
             *find_certificate_warnings(site, certificate, services, now),

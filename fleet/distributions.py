@@ -31,7 +31,6 @@ class Distribution(Strict):
         crictl, ctr: Command lines that reach its containerd, without arguments.
         crictl_config: What CONTAINER_RUNTIME_ENDPOINT must be for `crictl`; empty: it knows.
         containerd_log: containerd's log, below the data folder; empty: the unit's journal.
-        embedded_port: Port of the embedded registry mirror on each node; None: it has none.
     """
 
     name: Literal["k3s", "rke2", "containerd"]
@@ -48,7 +47,6 @@ class Distribution(Strict):
     ctr: tuple[str, ...]
     crictl_config: str = ""
     containerd_log: str = ""
-    embedded_port: int | None = None
 
     def unit_of(self, role: str) -> str:
         """Return the systemd unit of a node with this role."""
@@ -83,7 +81,6 @@ _K3S = Distribution(
     crictl=("k3s", "crictl"),
     ctr=("k3s", "ctr", "-n", "k8s.io"),
     containerd_log="agent/containerd/containerd.log",
-    embedded_port=6443,
 )
 _RKE2 = Distribution(
     name="rke2",
@@ -106,7 +103,6 @@ _RKE2 = Distribution(
     ),
     crictl_config=_SOCKET,
     containerd_log="agent/containerd/containerd.log",
-    embedded_port=9345,
 )
 _CONTAINERD = Distribution(
     name="containerd",

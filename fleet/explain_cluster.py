@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from fleet.azure_objects import talks
 from fleet.chart_progress import Broken, Online, Pending, Snapshot, judge
 from fleet.distributions import DISTRIBUTIONS
 from fleet.explain_commands import Commands, in_turn
@@ -68,7 +69,7 @@ def _runs(seen: Seen, cluster: ClusterSeen, commands: Commands) -> Step:
 
 def _log_cause(seen: Seen, shown: Snapshot, commands: Commands) -> Cause | None:
     site, words = seen.site, shown.pod_words
-    online = shown.connection_state.casefold() in ("online", "syncing")
+    online = talks(shown.connection_state)
     if "ALREADY_ACTIVATED" in words and not online:
         pod = commands.kubectl(
             "-n",

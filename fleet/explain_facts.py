@@ -115,7 +115,6 @@ class Pull(Strict):
     ok: bool
     words: str = ""
     seconds: float = 0.0
-    logged_in: bool = True
 
 
 class NodeSeen(_Seen):

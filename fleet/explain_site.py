@@ -176,7 +176,7 @@ def _not_there_yet(seen: Seen, what: str, commands: Commands) -> Cause:
         *([f"it is fed by {site.fed_by.name}; explain that site, too"] if site.fed_by else []),
     )
     image = seen.image.short
-    if state is not None and not (state.is_online or state.connection_state == "Syncing"):
+    if state is not None and not state.is_online:
         return Cause(
             name=CauseName.SITE_OFFLINE,
             sentence=f"{site.name} does not synchronise with Azure, so its registry {what}:"

@@ -19,11 +19,6 @@ def due_at(mark: PasswordMark, site: str, rules: Rotation) -> datetime | None:
     return mark.created + life * (2 / 3 + _share(site) / 6)
 
 
-def alert_at(mark: PasswordMark, rules: Rotation) -> datetime | None:
-    """Return from when on a password that is still in use is worth an alert; None: never."""
-    return mark.expires - rules.alert_before if mark.expires else None
-
-
 def days_left(mark: PasswordMark, now: datetime) -> int | None:
     """Return the whole days until a password expires, negative after it; None: it never does."""
     return whole_days(mark.expires, now) if mark.expires else None

@@ -4,6 +4,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
+from fleet.azure_objects import talks
 from fleet.chart_progress import (
     Broken,
     Online,
@@ -181,7 +182,7 @@ class _Watch:
             }
 
     def _azure_is_online(self) -> bool:
-        return self._azure["connection_state"].casefold() in ("online", "syncing")
+        return talks(self._azure["connection_state"])
 
     def _pods(self) -> tuple[PodView, ...]:
         chart = self._session.site.chart

@@ -124,11 +124,5 @@ def _try(node: EdgeNode, image: str, user: str, password: SecretStr) -> Pull:
     try:
         (result,) = node.pull_images((image,), user, password, _SECONDS_TO_PULL)
     except FleetError as error:
-        return Pull(name=image, ok=False, words=str(error), logged_in=bool(user))
-    return Pull(
-        name=image,
-        ok=result.ok,
-        words=result.words,
-        seconds=result.seconds,
-        logged_in=bool(user),
-    )
+        return Pull(name=image, ok=False, words=str(error))
+    return Pull(name=image, ok=result.ok, words=result.words, seconds=result.seconds)

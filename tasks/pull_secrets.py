@@ -118,14 +118,19 @@ def read_pull_secrets_elsewhere(
 
 
 def _find_or_make_password(session: SiteSession, targets: PullTargets) -> PullPassword:
-    token = _read_token(session)
+    token = read_client_token(session)
     choice = choose_pull_password(targets, token.name, token.slots, datetime.now(UTC))
     if isinstance(choice, PullPassword):
         return choice
     return _make_password(session, token.name, choice.slot, targets.staged)
 
 
-def _read_token(session: SiteSession) -> TokenState:
+def read_client_token(session: SiteSession) -> TokenState:
+    """Return a site's client token as Azure has it.
+
+    Raises:
+        NotOnboardedError: There is none.
+    """
     name = session.site.names.client_token
     with azure_slot(session.cloud.registry):
         token = session.cloud.access.read_token(name)
@@ -146,7 +151,7 @@ def _make_password(
     else:
         cluster.patch_secret(namespace, staging_name(site), without_value(note))
     lifetime = site.pull_secrets.expires_after
-    expires = datetime.now(UTC) + lifetime if lifetime else None
+    expires = access.now() + lifetime if lifetime else None
     with azure_slot(session.cloud.registry):
         made = access.renew_password(token, slot, expires)
         state = access.read_token(token)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from prefect import task
 from pydantic import SecretStr
 
-from fleet.azure_objects import PasswordSlot, TokenState
+from fleet.azure_objects import PasswordSlot
 from fleet.cluster_objects import SecretView
 from fleet.errors import NotOnboardedError, TemporaryError
 from fleet.outcomes import Action, Outcome, SiteEndpoint
@@ -29,7 +29,11 @@ from fleet.rotation_notes import change_notes, holder_of, proof_notes, staged_of
 from fleet.verification import ProbeImage
 from tasks.azure_limits import azure_slot
 from tasks.policy import READ, WRITE
-from tasks.pull_secrets import read_pull_secrets_elsewhere, read_target_namespaces
+from tasks.pull_secrets import (
+    read_client_token,
+    read_pull_secrets_elsewhere,
+    read_target_namespaces,
+)
 from tasks.run_log import said, say
 from tasks.service_accounts import attach_pull_secrets
 from tasks.sessions import SiteSession
@@ -265,21 +269,7 @@ def _read_secrets(session: SiteSession) -> dict[str, SecretView | None]:
     return wanted | {one.meta.namespace: one for one in elsewhere if one.meta.name == name}
 
 
-def read_client_token(session: SiteSession) -> TokenState:
-    """Return the site's client token.
-
-    Raises:
-        NotOnboardedError: There is none.
-    """
-    name = session.site.names.client_token
-    with azure_slot(session.cloud.registry):
-        token = session.cloud.access.read_token(name)
-    if token is None:
-        raise NotOnboardedError(f"The client token {name} does not exist in Azure.")
-    return token
-
-
 def _is_online(session: SiteSession) -> bool:
     with azure_slot(session.cloud.registry):
         state = session.cloud.access.read_connected_registry(session.site.names.connected_registry)
-    return state is not None and state.connection_state.casefold() in ("online", "syncing")
+    return state is not None and state.is_online

@@ -48,7 +48,6 @@ from tasks.sync_secrets import (
     retire_sync,
 )
 from tasks.sync_watch import (
-    is_online,
     read_state,
     take_string,
     wait_until_azure_accepts,
@@ -81,7 +80,7 @@ def look_at_sync(session: SiteSession, asked: bool) -> SyncWorld:
         held=held,
         staged=kept_password_of(cluster.find_secret(namespace, STAGING)),
         before=kept_string_of(cluster.find_secret(namespace, BEFORE)),
-        online=is_online(state),
+        online=state.is_online,
         now=now,
         is_due=asked or (due is not None and due <= now),
     )

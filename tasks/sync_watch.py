@@ -118,13 +118,8 @@ def read_state(session: SiteSession) -> ConnectedRegistryState:
     return state
 
 
-def is_online(state: ConnectedRegistryState) -> bool:
-    """Return whether the instance at the site talks to Azure."""
-    return state.connection_state.casefold() in ("online", "syncing")
-
-
 def _followed(state: ConnectedRegistryState, since: datetime) -> Followed:
-    if not is_online(state):
+    if not state.is_online:
         return Followed.SILENT
     if state.last_sync is not None and state.last_sync > since:
         return Followed.SYNCED

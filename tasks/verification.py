@@ -42,11 +42,7 @@ from tasks.waiting import wait_for
 
 @task(name="verify pulls", task_run_name="verify pulls at {session.site.name}", **WAIT)
 def verify_pulls(
-    session: SiteSession,
-    endpoint: SiteEndpoint,
-    login_server: str,
-    probe: ProbeImage,
-    patience: timedelta | None = None,
+    session: SiteSession, endpoint: SiteEndpoint, login_server: str, probe: ProbeImage
 ) -> Evidence:
     """Climb the ladder at one site and return the evidence.
 
@@ -57,7 +53,6 @@ def verify_pulls(
         endpoint: Where its registry answers.
         login_server: The cloud registry's name, under which pods name their images.
         probe: The image, with the digest that Azure serves.
-        patience: How long an image may take to be synchronised; none: the site's.
 
     Raises:
         WaitingForSiteError: The image is not synchronised yet.
@@ -66,7 +61,7 @@ def verify_pulls(
         The rung that does not hold.
     """
     ladder = _Ladder(session, endpoint, login_server, probe)
-    return ladder.climb(session.site.patience.accepted if patience is None else patience)
+    return ladder.climb(session.site.patience.accepted)
 
 
 @task(name="verify pulls", task_run_name="verify pulls at {session.site.name}", **WAIT)

@@ -1,9 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from fleet.passwords import PasswordMark
-from fleet.rotation_due import alert_at, days_left, due_at
+from fleet.rotation_due import days_left, due_at
 from fleet.sites import Rotation
 
 MADE = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -38,15 +36,6 @@ def test_a_password_without_expiry_is_rolled_by_its_age() -> None:
 
 def test_a_password_of_unknown_age_is_due_at_once() -> None:
     assert due_at(PasswordMark(token="t", slot="password1"), "oslo", Rotation()) is None
-
-
-@pytest.mark.parametrize(
-    ("life", "alert"), [(timedelta(days=30), MADE + timedelta(days=16)), (None, None)]
-)
-def test_a_password_in_use_that_nears_its_end_is_worth_an_alert(
-    life: timedelta | None, alert: datetime | None
-) -> None:
-    assert alert_at(_mark(life), Rotation()) == alert
 
 
 def test_days_left_are_whole_days_and_negative_after_the_end() -> None:
