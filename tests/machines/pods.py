@@ -233,7 +233,7 @@ def _of_the_image() -> dict[str, str]:
     (line,) = re.findall(r"^ENV (.*)$", stage, re.MULTILINE)
     found = dict(word.split("=", 1) for word in line.split())
     system = os.pathsep.join({str(Path(shutil.which(one) or "").parent) for one in ("sh", "mount")})
-    return {**found, "PATH": found["PATH"].replace("$PATH", system)}
+    return {**found, "PATH": found["PATH"].replace("$PATH", system), "HOME": _HOME}
 
 
 def _now() -> str:

@@ -93,8 +93,9 @@ def worker_environment(machines: FleetOnMachines) -> dict[str, str]:
     text = (FILES / "worker/worker.env.example").read_text()
     wanted = dict(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=(.*)$", text, re.MULTILINE))
     results = machines.stack.folder / "results"
-    results.mkdir(exist_ok=True)
-    results.chmod(0o777)  # stands in for Blob storage, to which every pod may write
+    for folder in (results, results / "shards"):
+        folder.mkdir()
+        folder.chmod(0o777)  # stands in for Blob storage, to which every pod may write
     del wanted["PREFECT_DEFAULT_RESULT_STORAGE_BLOCK"]
     known = {name: machines.environment.get(name, value) for name, value in wanted.items()}
     assert [value for value in known.values() if value.startswith("<")] == []
