@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from prefect import flow
 from prefect.settings import get_current_settings
 
 from cli.main import main
@@ -201,15 +202,27 @@ def test_a_site_that_knows_more_than_an_earlier_reading_is_not_called_behind(
     """A run over a fleet takes hours; tags move meanwhile."""
     fleet, lists = read_fleet(lab.folder / "fleet.yaml"), CloudTagLists()
     site = fleet.sites[-1]
-    with open_upstreams(fleet, [site]) as upstreams:
-        upstream = upstreams.of(site)
-        known = lists.of(upstream.cloud, NAVIGATION)
-        registry = lab.world.azure.registry("acrfleetlab")
-        new = lab.call(registry.add_image, NAVIGATION, "9.0.0").digest
-        registry.repositories[NAVIGATION].tags[known.tags[0].tag] = new
-        held = lab.world.sites[site.name].edge.repositories[NAVIGATION].tags
-        wait_until(lambda: held.get("9.0.0") == held.get(known.tags[0].tag) == new)
-        with open_site(site, upstream.cloud) as session:
-            endpoint = find_site_registry(session)
-            seen = compare_images(session, endpoint, lists, (NAVIGATION,), 5)
+
+    @flow(persist_result=False)
+    def look_twice() -> SiteImages:
+        with open_upstreams(fleet, [site]) as upstreams:
+            cloud = upstreams.of(site).cloud
+            move_tag(lab, site.name, lists.of(cloud, NAVIGATION).tags[0].tag)
+            with open_site(site, cloud) as session:
+                endpoint = find_site_registry(session)
+                return compare_images(session, endpoint, lists, (NAVIGATION,), 5)
+
+    seen = look_twice()
     assert {image.state.value for image in seen.images} == {"fresh"}, seen.images
+
+
+def move_tag(lab: LabThread, site: str, tag: str) -> None:
+    """Push an image, move a tag to it, and wait until a site has both."""
+    registry = lab.world.azure.registry("acrfleetlab")
+    new = lab.call(registry.add_image, NAVIGATION, "9.0.0").digest
+    registry.repositories[NAVIGATION].tags[tag] = new
+
+    def held() -> dict[str, str]:
+        return dict(lab.world.sites[site].edge.repositories[NAVIGATION].tags)
+
+    wait_until(lambda: held().get("9.0.0") == held().get(tag) == new)
