@@ -1,5 +1,6 @@
 """The files of deployments/ that can't all be run here: parsed, and held against what they name."""
 
+import os
 import re
 import shlex
 import shutil
@@ -125,7 +126,11 @@ def _commands() -> list[list[str]]:
 @cache
 def _help(*words: str) -> str:
     told = subprocess.run(
-        [sys.executable, "-m", *words, "--help"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", *words, "--help"],
+        env={**os.environ, "COLUMNS": "200"},  # so that no option is broken into two
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert told.returncode == 0, told.stdout + told.stderr
     return told.stdout

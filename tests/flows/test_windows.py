@@ -39,7 +39,7 @@ NODE, REGISTRIES = "oslo-server-1", "/etc/rancher/k3s/registries.yaml"
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabThread]:
-    with module_lab(tmp_path_factory, sites=2) as lab:
+    with module_lab(tmp_path_factory, sites=1) as lab:
         path = lab.folder / "fleet.yaml"
         path.write_text(path.read_text().replace("fleet: lab", "fleet: lab-of-windows"))
         change_fleet(lab, host={"restart": "always"})
@@ -95,20 +95,6 @@ def test_a_node_that_downloads_an_image_is_not_restarted(lab: LabThread) -> None
     result = oslo(lab)
     assert result.status is Status.DONE, result.message
     assert host_file(lab, NODE, REGISTRIES).exists()
-
-
-def test_no_node_is_restarted_while_the_registry_synchronises_for_the_first_time(
-    lab: LabThread,
-) -> None:
-    change_fleet(lab, maintenance=None, patience={"quiet": "2s"}, host={"restart": "always"})
-    lab.faults.add(part="registry", kind="skip", match="sync", site="rotterdam")
-    held = result_of(onboard(lab, "rotterdam"), "rotterdam")
-    assert held.error == "NodeBusyError"
-    assert "the site's registry synchronises for the first time" in held.message
-    assert not host_file(lab, "rotterdam-server-1", REGISTRIES).exists()
-    lab.call(lab.world.clear_faults)
-    change_fleet(lab, patience={"quiet": "1m"})
-    assert result_of(onboard(lab, "rotterdam"), "rotterdam").status is Status.DONE
 
 
 def test_the_chart_waits_for_the_window_unless_an_operator_says_otherwise(lab: LabThread) -> None:
