@@ -5,7 +5,7 @@ Automations and people's own programs listen to these names: docs/reference/even
 
 from enum import StrEnum
 
-from fleet.drift import is_adrift as differs
+from fleet.drift import is_adrift
 from fleet.results import SiteResult, Status
 from fleet.sites import Site
 
@@ -57,8 +57,8 @@ def events_of(result: SiteResult) -> tuple[SiteEvent, ...]:
     """Return what a site's result is told as; nothing for a plan, which somebody is looking at."""
     if result.verb.startswith(_PLANS):
         return ()
-    is_adrift = result.verb == _RECONCILE and bool(result.changes or differs(result.outcomes))
-    drifted = (SiteEvent.DRIFTED,) if is_adrift else ()
+    differed = bool(result.changes) or is_adrift(result.outcomes)
+    drifted = (SiteEvent.DRIFTED,) if result.verb == _RECONCILE and differed else ()
     if result.status is not Status.DONE:
         ended = _BY_STATUS.get(result.status)
         return (*drifted, *([ended] if ended else []))

@@ -71,8 +71,9 @@ def reconcile(run: SiteRun, upstream: Upstream, *, mend: bool) -> None:
     try:
         _reconcile(run, upstream, mend=mend and bool(run.site.reconcile.mend))
     except (HostsUnreachableError, SiteUnreachableError) as error:
-        if run.record.onboarded_at is not None or not is_away(error):
+        if not is_away(error):
             raise
+        # One that has been onboarded waits by now.
         run.message = "not onboarded yet, and it does not answer"
 
 

@@ -41,8 +41,6 @@ _FOR_A_WORKER = ("Scheduled", "Late")
 _KEPT = timedelta(days=30)
 """For how long reports of shards are of use: to runs that are tried again, and to people."""
 _SELECTORS = ("tags", "labels")
-_NO_NEWS = ("plan",)
-"""What leaves no trace in the sites' records: somebody is looking at its outcome."""
 
 
 def dispatch_sites(
@@ -280,8 +278,7 @@ class _Dispatcher:
         sites = {site.name: site for site in self._sites}
         for result in lost(self._verb, flight.shard, f"{why}; {place}", self._results):
             self._results[result.site] = result
-            if self._verb not in _NO_NEWS:
-                note_end(sites[result.site], result)
+            note_end(sites[result.site], result)
             tell(result.message, state="failed", site=result.site)
 
     def _report(self) -> FleetReport:

@@ -54,17 +54,37 @@ def ask(call: Callable[[SyncPrefectClient], T], *, patience: float = PATIENCE) -
         httpx.HTTPError: The server did not answer for so long.
         PrefectException: It refused.
     """
-    deadline, rest = time.monotonic() + patience, _FIRST_REST
+
+    def request() -> T:
+        with _one_at_a_time:
+            return call(_client(PREFECT_API_URL.value() or ""))
+
+    return outlast(request, patience, _FIRST_REST, _LAST_REST)
+
+
+def outlast(request: Callable[[], T], patience: float, rest: float, longest_rest: float) -> T:
+    """Make a request again and again while the server is away: 429, 5xx, a broken connection.
+
+    Args:
+        request: What is asked; it may be asked several times.
+        patience: Seconds for which to go on.
+        rest: Seconds between the first two tries; each further rest is twice as long.
+        longest_rest: Seconds that no rest exceeds.
+
+    Raises:
+        httpx.TransportError, PrefectHTTPStatusError: The server refused, or stayed away for longer.
+    """
+    deadline = time.monotonic() + patience
     while True:
         try:
-            with _one_at_a_time, in_haste():
-                return call(_client(PREFECT_API_URL.value() or ""))
+            with in_haste():
+                return request()
         except (httpx.TransportError, PrefectHTTPStatusError) as error:
             if not is_away(error) or time.monotonic() + rest > deadline:
                 raise
             warn(f"the Prefect server does not answer ({type(error).__name__}); trying again")
         pause(rest)
-        rest = min(rest * 2, _LAST_REST)
+        rest = min(rest * 2, longest_rest)
 
 
 def is_away(error: Exception) -> bool:

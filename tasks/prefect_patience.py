@@ -1,6 +1,5 @@
 """Calls to the Prefect server that outlast a time in which it is away."""
 
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -9,9 +8,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import PrefectHTTPStatusError
 
 from fleet.dispatch_errors import DispatchTroubleError
-from tasks.prefect_calls import PATIENCE, in_haste, is_away
-from tasks.run_log import warn
-from tasks.waiting import pause
+from tasks.prefect_calls import PATIENCE, is_away, outlast
 
 T = TypeVar("T")
 _REST = 5.0
@@ -31,21 +28,17 @@ def patiently(
     Raises:
         DispatchTroubleError: The server stayed away for longer.
     """
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            with (
-                in_haste(),
-                get_client({"timeout": _REQUEST_SECONDS}, sync_client=True) as client,
-            ):
-                return call(client)
-        except (httpx.TransportError, PrefectHTTPStatusError) as error:
-            if not is_away(error):
-                raise
-            if time.monotonic() > deadline:
-                raise DispatchTroubleError(
-                    f"the Prefect server has not answered for {patience / 60:.0f} minutes "
-                    f"({type(error).__name__}); shards go on, and the same command takes them up"
-                ) from error
-            warn(f"the Prefect server does not answer ({type(error).__name__}); trying again")
-        pause(rest)
+
+    def request() -> T:
+        with get_client({"timeout": _REQUEST_SECONDS}, sync_client=True) as client:
+            return call(client)
+
+    try:
+        return outlast(request, patience + rest, rest, rest)
+    except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        if not is_away(error):
+            raise
+        raise DispatchTroubleError(
+            f"the Prefect server has not answered for {patience / 60:.0f} minutes "
+            f"({type(error).__name__}); shards go on, and the same command takes them up"
+        ) from error

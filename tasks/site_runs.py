@@ -25,6 +25,7 @@ from fleet.failures import result_of_error
 from fleet.outcomes import Outcome
 from fleet.records import SiteRecord, blank_record, site_digest
 from fleet.results import FleetReport, SiteResult, Status
+from fleet.site_events import events_of
 from fleet.site_plan import SitePlan
 from fleet.sites import Site
 from tasks.events import emit_result
@@ -249,7 +250,12 @@ def _site_task(job: _Job) -> State[None]:
 
 
 def note_end(site: Site, result: SiteResult) -> None:
-    """Keep and emit a result that no run of the site could: it was lost, or never began."""
+    """Keep and emit a result that no run of the site could: it was lost, or never began.
+
+    That of a plan is nobody's news and leaves no trace.
+    """
+    if not events_of(result):
+        return
     emit_result(site, result)
     now = datetime.now(UTC)
     _publish(site, latest_record(site, now).after(result, now, ""), result)
