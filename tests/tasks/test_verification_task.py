@@ -1,6 +1,7 @@
 """The proof that images pull, against the lab."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -18,6 +19,7 @@ from fleet.pull_errors import (
 from fleet.pull_secrets import docker_config, pull_secret_body
 from fleet.verification import RungName
 from tasks.pull_secrets import deliver_pull_secrets
+from tasks.sessions import SiteSession
 from tasks.verification import verify_pulls
 from tests.tasks.site_bench import REPOSITORIES, SiteBench, lab_sites
 
@@ -60,6 +62,16 @@ def test_every_rung_holds_on_every_node_and_only_image_caches_change(
     assert {line.split(":")[0].rsplit(" ", 1)[0] for line in bench.writes()} == {"hosts pull"}
 
 
+@contextmanager
+def impatient(bench: SiteBench, accepted: timedelta) -> Iterator[SiteSession]:
+    """Give a session to the site whose fleet file waits for no more than `accepted`."""
+    patience = bench.site.patience.model_copy(update={"accepted": accepted})
+    try:
+        yield bench.with_site(patience=patience)
+    finally:
+        bench.with_site()
+
+
 def test_a_node_that_does_not_reach_the_registry_is_named(
     bench: SiteBench, endpoint: SiteEndpoint
 ) -> None:
@@ -72,17 +84,22 @@ def test_an_image_outside_the_sync_scope_is_missing_once_the_site_has_synchronis
     bench: SiteBench, endpoint: SiteEndpoint
 ) -> None:
     probe = bench.probe().model_copy(update={"tag": "never-pushed"})
-    patience = timedelta(seconds=4)
-    with pytest.raises(SiteImageMissingError, match="does not have vessel/navigation:never-pushed"):
-        verify_pulls.fn(bench.session, endpoint, bench.login_server, probe, patience)
+    with (
+        impatient(bench, timedelta(seconds=4)) as session,
+        pytest.raises(SiteImageMissingError, match="does not have vessel/navigation:never-pushed"),
+    ):
+        verify_pulls.fn(session, endpoint, bench.login_server, probe)
 
 
 def test_an_image_of_a_site_that_has_not_synchronised_since_is_waited_for(
     bench: SiteBench, endpoint: SiteEndpoint
 ) -> None:
     probe = bench.probe().model_copy(update={"tag": "never-pushed"})
-    with pytest.raises(WaitingForSiteError, match="its last sync was"):
-        verify_pulls.fn(bench.session, endpoint, bench.login_server, probe, timedelta())
+    with (
+        impatient(bench, timedelta(milliseconds=1)) as session,
+        pytest.raises(WaitingForSiteError, match="its last sync was"),
+    ):
+        verify_pulls.fn(session, endpoint, bench.login_server, probe)
 
 
 def test_a_wrong_password_in_the_pull_secret_is_found(
