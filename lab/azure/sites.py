@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -49,6 +50,7 @@ def _owner(name: str, owners: Iterable[str]) -> str | None:
     return max(fitting, key=len, default=None)
 
 
+@lru_cache(maxsize=100_000)
 def _letters(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 

@@ -82,10 +82,9 @@ class Nodes:
             if self._api_up:
                 for name in self._roles:
                     await self._beat(name)
-            try:
-                await asyncio.wait_for(self._beat_now.wait(), self._pause())
-            except TimeoutError:
-                continue
+            timer = asyncio.get_running_loop().call_later(self._pause(), self._beat_now.set)
+            await self._beat_now.wait()
+            timer.cancel()
             self._beat_now.clear()
 
     def _pause(self) -> float:
@@ -95,28 +94,27 @@ class Nodes:
         return min([_BEAT_SECONDS, *(max(seconds, 0.01) for seconds in left if seconds > 0)])
 
     async def _beat(self, name: str) -> None:
-        if self._running[name]:
-            await self._renew(name)
-            await self._set_ready(name, "True", "KubeletReady", "kubelet is posting ready status")
-            return
-        silent = asyncio.get_running_loop().time() - self._silent_since[name]
-        if silent >= self._clock.real_seconds(_GRACE):
-            await self._set_ready(name, "Unknown", "NodeStatusUnknown", _SILENT)
-
-    async def _renew(self, name: str) -> None:
-        lease = await self._api.find("Lease", _NAMESPACE, name)
         node = await self._api.find("Node", None, name)
         if node is None:
             return
+        if self._running[name]:
+            await self._renew(node)
+            await self._set_ready(node, "True", "KubeletReady", "kubelet is posting ready status")
+            return
+        silent = asyncio.get_running_loop().time() - self._silent_since[name]
+        if silent >= self._clock.real_seconds(_GRACE):
+            await self._set_ready(node, "Unknown", "NodeStatusUnknown", _SILENT)
+
+    async def _renew(self, node: Object) -> None:
+        lease = await self._api.find("Lease", _NAMESPACE, node["metadata"]["name"])
         if lease is None:
             await self._api.create(self._lease(node))
             return
         lease["spec"]["renewTime"] = micro_timestamp(self._clock.now())
         await self._api.update(lease)
 
-    async def _set_ready(self, name: str, value: str, reason: str, words: str) -> None:
-        node = await self._api.find("Node", None, name)
-        if node is None or (value == "True" and has_condition(node, "Ready")):
+    async def _set_ready(self, node: Object, value: str, reason: str, words: str) -> None:
+        if value == "True" and has_condition(node, "Ready"):
             return
         status = clone(node["status"])
         set_condition(status, "Ready", value, self._clock.now(), reason, words)
