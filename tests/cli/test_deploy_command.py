@@ -30,6 +30,7 @@ def deploy(
     )
 
 
+@pytest.mark.slow
 def test_without_a_server_it_says_what_to_start() -> None:
     ended = deploy()
     assert ended.returncode == 2
@@ -37,6 +38,7 @@ def test_without_a_server_it_says_what_to_start() -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_named() -> None:
     ended = deploy(url="http://me:canary@127.0.0.1:9/api")
     assert ended.returncode == 2
@@ -45,6 +47,7 @@ def test_a_server_that_does_not_answer_is_named() -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_outside_of_the_project_folder_it_says_where_to_run(tmp_path: Path) -> None:
     ended = deploy(folder=tmp_path)
     assert ended.returncode == 2

@@ -110,6 +110,7 @@ def test_a_wrong_option_is_explained(folder: Path, options: tuple[str, ...], wor
     assert words in ended.output
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_watching_shows_the_table_anew_in_place_until_ctrl_c(folder: Path) -> None:
     parent, child = pty.openpty()

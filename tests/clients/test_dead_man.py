@@ -58,6 +58,7 @@ def test_a_change_that_nobody_confirms_is_undone_by_the_host_alone(bench: Bench)
     assert f"{FILE} back" in bench.journal()
 
 
+@pytest.mark.slow
 def test_a_host_that_reboots_before_the_proof_heals_itself(bench: Bench) -> None:
     bench.put(THEIRS)
     applied = bench.apply(bench.change(OURS), bench.change("new\n", HOSTS), restart=True, seconds=3)

@@ -200,6 +200,7 @@ def test_the_text_of_a_file_is_in_no_command(bench: Bench) -> None:
     assert "hunter2" not in repr(bench.audit.read())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BUSYBOX is None, reason="busybox is not installed")
 @pytest.mark.parametrize("systemd_run", [True, False])
 def test_the_scripts_run_with_busybox_too(bench: Bench, systemd_run: bool) -> None:

@@ -57,6 +57,7 @@ def auths(site: ScriptedSite, name: str = PULL_SECRET) -> dict[str, Any]:
     return dict(json.loads(base64.b64decode(data))["auths"])
 
 
+@pytest.mark.slow
 def test_a_site_is_adopted_with_every_password_that_it_uses(scripted: ScriptedSite) -> None:
     slots = {token: scripted.slots(token) for token in (scripted.name, scripted.pull_token)}
     secret = scripted.secret(PULL_SECRET, "default")

@@ -151,6 +151,7 @@ def site_secrets(lab: LabThread) -> list[str]:
     return [next(iter(config["auths"].values()))["password"], sync]
 
 
+@pytest.mark.slow
 def test_no_secret_is_in_database_results_logs_artifacts_arguments_or_project(
     lab: LabThread, tmp_path: Path
 ) -> None:

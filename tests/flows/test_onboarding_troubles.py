@@ -64,6 +64,7 @@ def test_an_unknown_host_key_is_shown_and_not_trusted(lab: LabThread) -> None:
     assert writes(lab) == []
 
 
+@pytest.mark.slow
 def test_a_broken_registries_file_is_named_with_its_line_and_left_alone(lab: LabThread) -> None:
     path = host_file(lab, lab.info["sites"][0]["nodes"][0]["name"], REGISTRIES)
     path.write_text("mirrors:\n  docker.io:\n    endpoint: [http://a.example:5000\n")
@@ -76,6 +77,7 @@ def test_a_broken_registries_file_is_named_with_its_line_and_left_alone(lab: Lab
     assert writes(lab) == []
 
 
+@pytest.mark.slow
 def test_a_site_without_an_image_to_prove_pulls_with_is_refused_before_anything_is_written(
     lab: LabThread,
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_rotation_under_load_fails_no_pull_and_ends_with_one_new_password(lab:
     assert len(writes(lab)) == written, writes(lab)[written:]
 
 
+@pytest.mark.slow
 def test_a_password_that_the_cloud_does_not_take_yet_is_not_handed_out(lab: LabThread) -> None:
     site, before = _site(lab), _held(lab)
     change_fleet(lab, patience={**PATIENCE, "accepted": "1s"})

@@ -20,6 +20,7 @@ CALLS_WITHOUT_CHANGE = 25
 LOOK = "systemctl show"
 
 
+@pytest.mark.slow
 def test_a_first_onboarding_and_a_run_without_change_wait_seldom_for_a_node(
     tmp_path_factory: pytest.TempPathFactory, record_property: Callable[[str, object], None]
 ) -> None:

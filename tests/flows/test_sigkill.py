@@ -49,6 +49,7 @@ def assert_onboarded_and_at_rest(lab: LabThread) -> None:
     assert len(mirrors["mirrors"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_a_run_that_is_killed_while_it_writes_is_taken_up_by_the_next(
     lab: LabThread, warm_cli: WarmCli

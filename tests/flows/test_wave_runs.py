@@ -149,6 +149,7 @@ def test_too_many_failures_stop_the_run_and_every_site_says_why() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_resumed_run_leaves_out_what_is_done_and_any_other_begins_with_what_is_not() -> None:
     order: list[str] = []
 

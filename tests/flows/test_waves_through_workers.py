@@ -103,6 +103,7 @@ def a_plan_of(fleet_file: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_canaries_have_a_shard_of_their_own_and_the_others_wait_for_it(run: Runner) -> None:
     begun, ended, early = list[list[str]](), list[list[str]](), list[list[str]]()
 
@@ -122,6 +123,7 @@ def test_canaries_have_a_shard_of_their_own_and_the_others_wait_for_it(run: Runn
     assert sorted(begun[1:]) == [["aden", "bergen"], ["dakar", "esbjerg"]]
 
 
+@pytest.mark.slow
 def test_after_a_canary_that_failed_nothing_more_is_changed(run: Runner) -> None:
     begun, looking = [], []
 

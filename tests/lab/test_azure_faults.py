@@ -49,6 +49,7 @@ def test_a_fault_can_wait_for_the_second_request(azure):
     assert [put(azure).status_code for _ in range(3)] == [200, 503, 200]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "is_done"), [("hang", False), ("hang-after", True)])
 def test_an_answer_that_never_comes_tells_that_somebody_waits_for_it(azure, kind, is_done):
     fault = azure.faults.add(part="azure", kind=kind, match="PUT *scopeMaps*", times=1)
@@ -229,6 +230,7 @@ def test_a_write_that_changes_nothing_is_a_write_all_the_same(azure):
     assert azure.changes() == [("PUT", "harbour")] * 2
 
 
+@pytest.mark.slow
 def test_a_hundred_sites_are_served_quickly(azure):
     azure.add_registry("harbour")
     azure.token  # noqa: B018 - log in before the threads start

@@ -79,6 +79,7 @@ def test_as_specified_writes_have_to_be_polled(spec):
     assert (status.status_code, status.json()) == (200, {"status": "Creating"})
 
 
+@pytest.mark.slow
 def test_as_specified_the_sdk_reaches_the_same_end(spec):
     arm = spec.arm
     actions = {"properties": {"actions": ["repositories/vessel/nav/content/read"]}}

@@ -129,6 +129,7 @@ def bench(
     return Bench(cluster, a_site(chart=chart))
 
 
+@pytest.mark.slow
 def test_what_helm_installed_is_recognized_until_something_changes(bench: Bench) -> None:
     assert bench.upgrade() == OK
     assert bench.plan().action is Action.UNCHANGED

@@ -61,6 +61,7 @@ def kubectl(running: RunningCluster, tmp_path: Path) -> Kubectl:
     return run
 
 
+@pytest.mark.slow
 def test_kubectl_creates_applies_patches_and_deletes(kubectl: Kubectl) -> None:
     kubectl("create", "namespace", "a")
     kubectl("create", "secret", "generic", "s", "-n", "a", "--from-literal=x=y")
@@ -78,6 +79,7 @@ def test_kubectl_creates_applies_patches_and_deletes(kubectl: Kubectl) -> None:
     assert "deleted" in kubectl("delete", "namespace", "a").stdout
 
 
+@pytest.mark.slow
 def test_kubectl_follows_a_chart_to_its_pods(running: RunningCluster, kubectl: Kubectl) -> None:
     kubectl("create", "namespace", NS)
     kubectl("apply", "-f", "-", given=CHART)

@@ -120,6 +120,7 @@ def test_every_shard_is_a_run_and_their_reports_become_one_with_failures_first()
     assert [order.fingerprint for order in orders if order] == [fingerprint(a_fleet())] * 2
 
 
+@pytest.mark.slow
 def test_a_shard_that_crashes_is_dispatched_again_with_what_was_left() -> None:
     def script(taken: Taken) -> None:
         if taken.is_again or "oslo" not in taken.sites:
@@ -138,6 +139,7 @@ def test_a_shard_that_crashes_is_dispatched_again_with_what_was_left() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_site_that_a_stopping_worker_left_is_dispatched_again() -> None:
     def script(taken: Taken) -> None:
         if taken.is_again or "oslo" not in taken.sites:
@@ -153,6 +155,7 @@ def test_a_site_that_a_stopping_worker_left_is_dispatched_again() -> None:
     assert ["oslo"] in [run.parameters["sites"] for run in worker.taken]
 
 
+@pytest.mark.slow
 def test_a_last_report_that_cannot_be_read_at_once_is_waited_for() -> None:
     def script(taken: Taken) -> None:
         taken.begin()
@@ -166,6 +169,7 @@ def test_a_last_report_that_cannot_be_read_at_once_is_waited_for() -> None:
     assert statuses(report) == ALL_DONE
 
 
+@pytest.mark.slow
 def test_a_shard_that_crashes_twice_has_failed_and_names_its_run() -> None:
     def script(taken: Taken) -> None:
         if "oslo" not in taken.sites:
@@ -334,6 +338,7 @@ def test_a_new_run_takes_up_what_a_killed_one_has_left_at_work() -> None:
     assert sites == [["bergen", "oslo"], ["bergen", "oslo"], ["rotterdam", "tromso"]]
 
 
+@pytest.mark.slow
 def test_a_run_with_other_parameters_leaves_shards_of_others_alone() -> None:
     go_on = threading.Event()
     fleeting = a_flow(a_fleet())
@@ -353,6 +358,7 @@ def a_plan(headline: str) -> FleetPlan:
     return FleetPlan(fleet="northsea", fleet_digest="x", made_at=datetime.now(UTC), sites=sites)
 
 
+@pytest.mark.slow
 def test_shards_get_the_plan_with_their_order_and_those_of_another_plan_are_left_alone() -> None:
     go_on, plans = threading.Event(), [a_plan("first"), a_plan("second")]
     fleeting, orders = a_flow(a_fleet(), plans=plans), list[ShardOrder | None]()

@@ -221,6 +221,7 @@ def test_a_killed_first_install_is_taken_up_in_place(bench: SiteBench) -> None:
     assert _install(bench).action is Action.UNCHANGED
 
 
+@pytest.mark.slow
 def test_a_killed_upgrade_is_taken_up_in_place(bench: SiteBench) -> None:
     deliver_connection_string.fn(bench.session)
     _install(bench)
@@ -320,6 +321,7 @@ def test_a_helm_that_prints_its_values_is_not_quoted_with_them(
     assert _password(bench) not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_breaks_off_is_tried_again_on_top_of_the_failure(bench: SiteBench) -> None:
     deliver_connection_string.fn(bench.session)
     operation, site = f"POST {DEPLOYMENTS}", bench.site.name

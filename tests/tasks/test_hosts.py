@@ -61,6 +61,7 @@ def test_every_node_gets_its_files_and_nothing_restarts(bench: Bench) -> None:
     assert bench.path(AGENT_1).read_text().startswith(THEIRS)
 
 
+@pytest.mark.slow
 def test_after_a_restart_the_rendered_files_mean_the_same_and_stay(oslo: Bench) -> None:
     oslo.configure()
     node = oslo.session.nodes[ALONE]
@@ -82,6 +83,7 @@ def test_facts_of_the_check_are_enough_for_a_run_that_changes_nothing(oslo: Benc
     assert len(oslo.hosts[ALONE].commands) == commands
 
 
+@pytest.mark.slow
 def test_a_file_edited_between_check_and_write_is_read_again(oslo: Bench) -> None:
     facts = oslo.check()
     oslo.put(ALONE, THEIRS)
@@ -99,6 +101,7 @@ def test_a_restart_that_the_fleet_file_forbids_changes_nothing(tmp_path: Path) -
         assert oslo.changes() == []
 
 
+@pytest.mark.slow
 def test_a_second_run_writes_nothing_and_restarts_nothing(bench: Bench) -> None:
     bench.configure()
     before = bench.changes()
@@ -107,6 +110,7 @@ def test_a_second_run_writes_nothing_and_restarts_nothing(bench: Bench) -> None:
     assert bench.changes() == before
 
 
+@pytest.mark.slow
 def test_an_address_that_changed_is_replaced(oslo: Bench) -> None:
     oslo.configure()
     other = SiteEndpoint(address="10.43.7.7", port=8080)

@@ -58,6 +58,7 @@ def test_servers_come_first_and_every_node_is_proven_before_the_next(bench: Benc
     assert bench.path(AGENT_1).read_text().startswith(THEIRS)
 
 
+@pytest.mark.slow
 def test_a_killed_run_that_broke_the_service_is_undone_before_anything_else(oslo: Bench) -> None:
     oslo.put(ALONE, THEIRS)
     oslo.lab.faults.add(part="hosts", kind="k3s-broken", match=f"{ALONE}: {OURS}")
@@ -85,6 +86,7 @@ def test_a_killed_run_that_did_all_but_the_proof_is_taken_over(oslo: Bench) -> N
     assert ENDPOINT.url in oslo.path(ALONE).read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_run_that_wanted_something_else_is_undone(oslo: Bench) -> None:
     oslo.put(ALONE, THEIRS)
     oslo.abandon(ALONE)
@@ -104,6 +106,7 @@ def test_a_killed_run_that_the_facts_do_not_show_yet_is_settled_too(oslo: Bench)
     assert ENDPOINT.url in oslo.path(ALONE).read_text()
 
 
+@pytest.mark.slow
 def test_k3s_that_missed_a_restart_is_restarted_though_no_file_is_due(tmp_path: Path) -> None:
     with opened(tmp_path, restart="always") as oslo:
         oslo.configure()
@@ -113,6 +116,7 @@ def test_k3s_that_missed_a_restart_is_restarted_though_no_file_is_due(tmp_path: 
         assert oslo.restarts() == [ALONE] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("node", "before"),
     [
@@ -163,6 +167,7 @@ def test_k3s_that_comes_back_with_neither_file_is_told_with_both_logs(oslo: Benc
     assert oslo.restarts() == [ALONE, ALONE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["drop-mid", *(pytest.param(k, marks=pytest.mark.slow) for k in ("drop", "no-status"))]
 )
@@ -195,6 +200,7 @@ def test_a_node_that_vanishes_in_its_restart_is_left_to_its_dead_man(tmp_path: P
         assert not oslo.path(ALONE).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("systemd_run", [True, False])
 def test_a_proof_that_comes_too_late_finds_the_old_files_and_starts_anew(
     tmp_path: Path, systemd_run: bool

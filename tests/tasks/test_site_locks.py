@@ -82,6 +82,7 @@ def hold_and_be_killed(name: str, environment: dict[str, str]) -> None:
         holder.kill()
 
 
+@pytest.mark.slow
 def test_a_killed_run_does_not_keep_the_next_one_waiting() -> None:
     settings = get_current_settings()
     server = {"PREFECT_API_URL": str(settings.api.url), "PREFECT_HOME": str(settings.home)}
