@@ -10,6 +10,7 @@ import click
 
 from cli.exit_codes import ExitCode
 from cli.input_errors import readable
+from cli.site_options import Wanted, choosing_sites
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("fleet_file", type=click.Path(path_type=Path))
+@choosing_sites
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to write, replaced in one step; NAME.prom for node_exporter. None: the terminal.",
 )
-def metrics(fleet_file: Path, out: Path | None) -> None:
+def metrics(fleet_file: Path, wanted: Wanted, out: Path | None) -> None:
     r"""Write figures on the fleet of FLEET_FILE as OpenMetrics text, for Prometheus.
 
     It reads what the runs have recorded and asks nothing outside. node_exporter's textfile
-    collector takes the same text. Run it from a timer.
+    collector takes the same text. Run it from a timer. Counts are of the chosen sites.
 
     \b
     Example:
@@ -42,7 +43,7 @@ def metrics(fleet_file: Path, out: Path | None) -> None:
 
     with readable():
         fleet = read_fleet(fleet_file)
-        views = read_views(fleet.name, fleet.sites)
+        views = read_views(fleet.name, wanted.choose(fleet))
         text = render(fleet_gauges(fleet.name, views, datetime.now(UTC)))
         if out is None:
             click.echo(text, nl=False)

@@ -1,4 +1,4 @@
-"""`acrfleet report`: one page on the whole fleet, for people who don't use a terminal."""
+"""`acrfleet report`: one page on the fleet, for people who don't use a terminal."""
 
 import sys
 from datetime import UTC, datetime
@@ -8,10 +8,11 @@ import click
 
 from cli.exit_codes import ExitCode
 from cli.input_errors import readable
+from cli.site_options import Wanted, choosing_sites
 
 
 @click.command()
-@click.argument("fleet_file", type=click.Path(path_type=Path))
+@choosing_sites
 @click.option(
     "--html",
     "out",
@@ -19,15 +20,17 @@ from cli.input_errors import readable
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to write the page to, in place of one that is there.",
 )
-def report(fleet_file: Path, out: Path) -> None:
+def report(fleet_file: Path, wanted: Wanted, out: Path) -> None:
     r"""Write a page on the fleet of FLEET_FILE: health over time, passwords, freshness of images.
 
     It reads what the runs have recorded and asks nothing outside. The page is one file that opens
-    without a network and holds no secret. Drawing needs the extra: pip install '.[report]'
+    without a network and holds no secret. Of chosen sites it shows today alone: what a day was like
+    is noted for the whole fleet. Drawing needs the extra: pip install '.[report]'
 
     \b
     Example:
         acrfleet report fleet.yaml --html fleet.html
+        acrfleet report fleet.yaml --html ships.html --tag ship
     """
     from cli.report_page import render_page
     from clients.fleet_files import read_fleet
@@ -38,8 +41,9 @@ def report(fleet_file: Path, out: Path) -> None:
 
     with readable():
         fleet = read_fleet(fleet_file)
-        views, history = read_views(fleet.name, fleet.sites), read_history(fleet.name)
-        page = render_page(report_figures(fleet.name, views, history, datetime.now(UTC)))
+        views, history = read_views(fleet.name, wanted.choose(fleet)), read_history(fleet.name)
+        figures = report_figures(fleet.name, views, len(fleet.sites), history, datetime.now(UTC))
+        page = render_page(figures)
         replace_file(out, page)
     click.echo(f"wrote {out} ({len(page.encode()) // 1024} KB, {len(views)} sites)")
     sys.exit(ExitCode.OK)

@@ -43,9 +43,10 @@ class Ages:
 
 @dataclass(frozen=True, slots=True)
 class FleetReportFigures:
-    """Everything that the page shows."""
+    """Everything that the page shows; `of` is how many sites the fleet has."""
 
     fleet: str
+    of: int
     made_at: datetime
     today: DayFigures
     days: tuple[DayFigures, ...]
@@ -84,23 +85,26 @@ def _and(parts: Sequence[str]) -> str:
 
 
 def report_figures(
-    fleet: str, views: Sequence[SiteView], history: History, now: datetime
+    fleet: str, views: Sequence[SiteView], of: int, history: History, now: datetime
 ) -> FleetReportFigures:
-    """Return what there is to say about a fleet.
+    """Return what there is to say about a fleet, or about some of its sites.
 
     Args:
         fleet: Its name.
-        views: All its sites.
-        history: Its days so far; today's figures are made anew from `views`.
-        now: The present, UTC.
+        views: The sites.
+        of: How many sites the fleet has.
+        history: Its days so far, which count all its sites: of some of them only today is known.
+        now: The present, UTC; today's figures are made anew from `views`.
     """
     today = figures_of(views, now)
+    days = history.noting(today).days if len(views) == of else (today,)
     known = [view.images for view in views if view.images and view.images.checked_at]
     return FleetReportFigures(
         fleet=fleet,
+        of=of,
         made_at=now,
         today=today,
-        days=history.noting(today).days,
+        days=days,
         proven=_proven(views, now),
         behind=_behind(views, now),
         ages=(

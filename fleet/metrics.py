@@ -39,7 +39,7 @@ def fleet_gauges(fleet: str, views: Sequence[SiteView], now: datetime) -> tuple[
 
     Args:
         fleet: The fleet's name, the first label of each value.
-        views: All its sites.
+        views: Its sites, or those that were chosen of them.
         now: The present, UTC.
     """
     made = Gauge(

@@ -96,6 +96,17 @@ def test_a_site_has_few_series_and_its_labels_are_names_alone(folder: Path) -> N
     assert {one.labels["fleet"] for one in samples} == {FLEET}
 
 
+def test_chosen_sites_alone_are_counted(folder: Path) -> None:
+    command = ["metrics", str(folder / "fleet.yaml"), "--site", "site-00[1-3]"]
+    text = CliRunner().invoke(main, command).output
+    assert sum(values(text, "acrfleet_sites").values()) == 3
+    assert {name for name, _ in values(text, "acrfleet_site_status")} <= {
+        "site-001",
+        "site-002",
+        "site-003",
+    }
+
+
 def test_a_reader_never_sees_half_a_file(folder: Path) -> None:
     write(folder)
     before = (folder / "acrfleet.prom").stat().st_ino

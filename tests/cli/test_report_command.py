@@ -110,12 +110,26 @@ def test_every_site_is_in_the_page_and_those_that_need_a_look_come_first(page: P
     assert attention.index("Sites that need attention") < attention.index("site-001verify failed")
 
 
+@pytest.mark.slow
+def test_a_page_of_chosen_sites_says_so_and_has_no_days_of_the_whole_fleet(folder: Path) -> None:
+    out = folder / "some.html"
+    command = ["report", str(folder / "fleet.yaml"), "--html", str(out), "--site", "site-00*"]
+    ended = CliRunner().invoke(main, command)
+    assert ended.exit_code == 0, ended.output
+    text = Page(out.read_text()).text
+    count = len(set(re.findall(r"site-\d{3}", text)))
+    assert f"These are {count} of the fleet's {COUNT} sites." in text
+    assert "There are figures of one day" in text
+
+
+@pytest.mark.slow
 def test_the_figures_of_the_page_are_those_of_status(folder: Path, page: Page) -> None:
     shown = CliRunner().invoke(main, ["status", str(folder / "fleet.yaml")]).output
     (done,) = re.findall(r"\((\d+) done", shown)
     assert f"{done} of {COUNT} sites came well out of their last run" in page.text
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_not_there_is_wrong_input(folder: Path) -> None:
     out = folder / "no/such/folder/fleet.html"
     ended = CliRunner().invoke(main, ["report", str(folder / "fleet.yaml"), "--html", str(out)])
@@ -123,6 +137,7 @@ def test_a_folder_that_is_not_there_is_wrong_input(folder: Path) -> None:
     assert "can't be written: No such file or directory" in ended.output
 
 
+@pytest.mark.slow
 def test_without_matplotlib_it_says_what_to_install(folder: Path) -> None:
     code = "import sys; sys.modules['matplotlib'] = None; from cli.main import main; main()"
     out = folder / "never.html"
