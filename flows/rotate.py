@@ -8,7 +8,12 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from fleet.client_tokens import clients_of
-from fleet.errors import WaitingForSiteError
+from fleet.errors import FleetError, WaitingForSiteError
+from fleet.pull_errors import (
+    PasswordSlotsTakenError,
+    PasswordUnmarkedError,
+    PullTargetMissingError,
+)
 from fleet.records import with_client_password
 from flows.running import run_fleet
 from tasks.rotation import Place, Rolled, roll_client_password, waiting_where_away
@@ -19,6 +24,8 @@ from tasks.sync_rotation import RolledSync, roll_sync_password
 from tasks.upstreams import Upstream
 
 R = TypeVar("R")
+_ITS_OWN = (PasswordSlotsTakenError, PasswordUnmarkedError, PullTargetMissingError)
+End = Rolled | RolledSync | FleetError
 
 
 @flow(name="rotate site", flow_run_name="rotate {site}", persist_result=False)
@@ -76,11 +83,17 @@ def rotate(run: SiteRun, upstream: Upstream, *, asked: bool) -> None:
     """Roll one site's passwords as far as the site follows; the next run takes them up from there.
 
     The clients' come first, one token after the other. The sync password does not wait for them: a
-    registry that cannot synchronise any more never learns of a new client password either.
+    registry that cannot synchronise any more never learns of a new client password either. What
+    stands in the way of one password (`_ITS_OWN`) or makes it wait holds up no other one; any other
+    error says something about the site, where nothing more is rolled then.
+
+    Raises:
+        WaitingForSiteError: A password waits; what became of the others is said with it.
+        PasswordSlotsTakenError, PasswordUnmarkedError, PullTargetMissingError: So is it here.
     """
     site, login_server = run.site, upstream.facts.login_server
     probe = upstream.probe_image_of(site)
-    ends: list[Rolled | RolledSync | WaitingForSiteError] = []
+    ends: list[End] = []
     with (
         alone_at(run),
         open_site(site, upstream.cloud) as session,
@@ -90,28 +103,32 @@ def rotate(run: SiteRun, upstream: Upstream, *, asked: bool) -> None:
         for view in clients_of(site):
             with session.seen_as(view):
                 place = Place(session, endpoint, login_server, upstream.probe_image_of(view))
-                client = _or_wait(partial(roll_client_password, place, asked=asked, did=run.did))
+                client = _or_held(partial(roll_client_password, place, asked=asked, did=run.did))
             if isinstance(client, Rolled):
                 run.record = with_client_password(run.record, view, client.mark)
             ends.append(client)
-        sync = _or_wait(
+        sync = _or_held(
             partial(roll_sync_password, session, probe.repository, asked=asked, did=run.did)
         )
         if isinstance(sync, RolledSync):
             run.record = run.record.model_copy(update={"sync_password": sync.mark})
         ends.append(sync)
-        if any(isinstance(end, WaitingForSiteError) for end in ends):
-            raise WaitingForSiteError(" ".join(_words(end) for end in ends))
-    run.message = "; ".join(end.message for end in ends if not isinstance(end, WaitingForSiteError))
+        held = [end for end in ends if isinstance(end, FleetError)]
+        if held:
+            worst: type[FleetError] = next(
+                (type(end) for end in held if isinstance(end, _ITS_OWN)), WaitingForSiteError
+            )
+            raise worst(" ".join(_words(end) for end in ends))
+    run.message = "; ".join(end.message for end in ends if not isinstance(end, FleetError))
 
 
-def _or_wait(roll: Callable[[], R]) -> R | WaitingForSiteError:
-    """Return how a rotation ended, or that it waits: the other one goes on all the same."""
+def _or_held(roll: Callable[[], R]) -> R | FleetError:
+    """Return how a rotation ended, or what holds it up: the others go on all the same."""
     try:
         return roll()
-    except WaitingForSiteError as error:
+    except (WaitingForSiteError, *_ITS_OWN) as error:
         return error
 
 
-def _words(end: Rolled | RolledSync | WaitingForSiteError) -> str:
-    return str(end) if isinstance(end, WaitingForSiteError) else f"({end.message}.)"
+def _words(end: End) -> str:
+    return str(end) if isinstance(end, FleetError) else f"({end.message}.)"

@@ -58,6 +58,12 @@ def _logins(lab: LabThread, namespace: str, name: str) -> set[tuple[str, str]]:
     return {(one["username"], one["password"]) for one in content["auths"].values()}
 
 
+def _sync_slots(lab: LabThread) -> set[str]:
+    tokens = cloud_registry(lab).tokens.values()
+    (found,) = [token for token in tokens if token.name.endswith("-sync")]
+    return set(found.slots)
+
+
 def _users(logins: set[tuple[str, str]]) -> set[str]:
     return {user.rpartition("-")[2] for user, _ in logins}
 
@@ -104,6 +110,27 @@ def test_both_are_rolled_under_load_and_all_secrets_hold_the_new_password_before
     assert record is not None
     assert [mark.slot for mark in record.further_passwords.values()] == ["password2"]
     assert result_of(rotate(lab, SITE, now=False), SITE).changes == 0
+
+
+def test_a_token_that_cannot_be_rolled_holds_up_neither_another_one_nor_the_sync_password(
+    lab: LabThread, onboarded: FleetReport
+) -> None:
+    wanted, before = {"namespaces": ["default", "nowhere"]}, _logins(lab, *CREW)
+    sync = _sync_slots(lab)
+    change_fleet(lab, SITE, pull_secrets=wanted)
+    try:
+        result = result_of(rotate(lab, SITE), SITE)
+    finally:
+        change_fleet(lab, SITE, pull_secrets={"namespaces": ["default"]})
+    assert result.status is Status.FAILED
+    assert result.error == "PullTargetMissingError"
+    assert "nowhere" in result.message
+    assert _logins(lab, *CREW).isdisjoint(before)
+    assert _sync_slots(lab) != sync
+    for _ in range(2):
+        time.sleep(1.1)
+        ended = result_of(rotate(lab, SITE, now=False), SITE)
+    assert (ended.status, ended.changes) == (Status.DONE, 0), ended
 
 
 def test_a_plan_shows_what_one_token_lacks_and_an_onboarding_gives_it(
