@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from fleet.cluster_errors import (
 )
 from fleet.helm_chart import read_chart_support
 from tests.clients.cluster_lab import ClusterBench, a_cluster_bench
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 ROOT = Path(__file__).parents[2]
@@ -223,16 +224,9 @@ def test_an_api_that_is_down_for_a_while_is_found_again(
 ) -> None:
     assert cluster.is_ready()
     bench.loop.call(bench.lab.set_api_up, False)
-    _wait_until(lambda: not cluster.is_ready())
+    wait_until(lambda: not cluster.is_ready())
     bench.loop.call(bench.lab.set_api_up, True)
-    _wait_until(cluster.is_ready)
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(cluster.is_ready)
 
 
 def test_an_open_connection_has_no_key_file(bench: ClusterBench, tmp_path: Path) -> None:

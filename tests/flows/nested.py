@@ -1,13 +1,12 @@
 """Look at what a lab's Azure holds for a site: connected registry and scope maps."""
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from lab.azure.rendering import connected_registry_json
 from lab.azure.state import Registry
 from lab.thread import LabThread
+from tests.waiting import wait_until
 
 
 def cloud_registry(lab: LabThread) -> Registry:
@@ -49,14 +48,6 @@ def gateways_of(lab: LabThread, site: str) -> set[str]:
     names = {one.split("/")[1] for one in actions_of(lab, site) if one.startswith("gateway/")}
     sites = [entry["name"] for entry in lab.info["sites"]]
     return {next(site for site in sites if name.startswith(site)) for name in names}
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait for something in the lab; fail when it does not come."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def set_link(lab: LabThread, site: str, *, up: bool) -> None:

@@ -1,7 +1,5 @@
 """What a script makes of a site in Azure, with the public SDK and nothing of ours."""
 
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +9,7 @@ from azure.identity import ClientSecretCredential
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 
 from lab.thread import LabThread
+from tests.waiting import wait_until
 
 REPOSITORIES = ("vessel/crew-portal", "vessel/engine-monitor", "vessel/navigation")
 READS = ("content/read", "metadata/read")
@@ -178,11 +177,3 @@ class ScriptedAccess:
     def _token(self, name: str, scope_map: str) -> None:
         properties = {"scopeMapId": self._id("scopeMaps", scope_map), "status": "enabled"}
         self.azure.tokens.begin_create(*self._where, name, {"properties": properties}).result()
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 40) -> None:
-    """Wait, and fail when it does not come true."""
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.1)

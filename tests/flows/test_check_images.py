@@ -1,9 +1,8 @@
 """How fresh the images at the sites are is found out digest by digest, and kept for status."""
 
 import json
-import time
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from tests.flows.lab_runs import (
     run,
     writes,
 )
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.flow,
@@ -68,13 +68,6 @@ def images_at(lab: LabThread, site: str) -> SiteImages:
 
 def states(images: SiteImages) -> dict[str, str]:
     return {image.name: image.state.value for image in images.images}
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def move_tags(lab: LabThread) -> tuple[str, str]:

@@ -26,10 +26,10 @@ from tests.flows.nested import (
     gateways_of,
     last_sync,
     set_link,
-    wait_until,
 )
 from tests.flows.plans import apply, plan, site_plan
 from tests.flows.pull_load import pulling
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.flow,

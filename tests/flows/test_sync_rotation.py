@@ -15,9 +15,9 @@ from kubernetes import client, config
 from fleet.results import SiteResult, Status
 from lab.thread import LabThread
 from tests.flows.lab_runs import change_fleet, module_lab, onboard, result_of, run, writes
-from tests.flows.nested import wait_until
 from tests.flows.pull_load import pulling
 from tests.flows.sync_site import BEFORE, STAGED, SyncSite
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.flow, pytest.mark.lab, pytest.mark.slow]
 PATIENCE = {"online": "20s", "accepted": "20s", "node_ready": "20s"}

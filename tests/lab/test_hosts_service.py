@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.lab.host_bench import a_bench
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.lab]
 REGISTRIES = "/etc/rancher/k3s/registries.yaml"
@@ -22,15 +23,6 @@ def bench(tmp_path):
 def show(login, unit="k3s"):
     text = login.run(f"systemctl show {unit}").out
     return dict(line.partition("=")[::2] for line in text.splitlines())
-
-
-def wait_for(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in time")
 
 
 def test_a_new_host_runs_k3s(bench):
@@ -63,8 +55,8 @@ def test_a_restart_takes_time_and_gives_a_new_invocation(bench):
 def test_a_restart_can_be_ordered_without_waiting(bench):
     login = bench.login(bench.host(restart_seconds=1.0))
     login.root("systemctl restart --no-block k3s")
-    wait_for(lambda: show(login)["ActiveState"] == "activating")
-    wait_for(lambda: show(login)["ActiveState"] == "active")
+    wait_until(lambda: show(login)["ActiveState"] == "activating")
+    wait_until(lambda: show(login)["ActiveState"] == "active")
 
 
 def test_only_root_restarts_a_service(bench):
@@ -86,8 +78,10 @@ def test_a_broken_file_fails_a_servers_restart_and_loops(bench):
         "Job for k3s.service failed because the control process exited with error code."
     )
     assert login.run("systemctl is-active k3s").out == "activating\n"
-    wait_for(lambda: int(show(login)["NRestarts"]) >= 2)
-    wait_for(lambda: show(login).items() >= {"Result": "exit-code", "ExecMainStatus": "1"}.items())
+    wait_until(lambda: int(show(login)["NRestarts"]) >= 2)
+    wait_until(
+        lambda: show(login).items() >= {"Result": "exit-code", "ExecMainStatus": "1"}.items()
+    )
     journal = login.root("journalctl -u k3s -n 50 --no-pager").out
     assert "level=fatal" in journal
     assert "yaml: line 2: mapping values are not allowed" in journal
@@ -100,14 +94,14 @@ def test_a_repaired_file_ends_the_loop_by_itself(bench):
     login.root(f"cat > {REGISTRIES}", BROKEN)
     login.root("systemctl restart k3s")
     login.root(f"rm {REGISTRIES}")
-    wait_for(lambda: show(login)["SubState"] == "running")
+    wait_until(lambda: show(login)["SubState"] == "running")
 
 
 def test_a_restart_by_hand_ends_the_count_of_restarts(bench):
     login = bench.login(bench.host())
     login.root(f"cat > {REGISTRIES}", BROKEN)
     login.root("systemctl restart k3s")
-    wait_for(lambda: int(show(login)["NRestarts"]) >= 1)
+    wait_until(lambda: int(show(login)["NRestarts"]) >= 1)
     login.root(f"rm {REGISTRIES}; systemctl restart k3s")
     assert show(login)["NRestarts"] == "0"
 
@@ -116,9 +110,9 @@ def test_an_agents_restart_succeeds_and_then_crashes(bench):
     login = bench.login(bench.host(role="agent"))
     login.root(f"cat > {REGISTRIES}", BROKEN)
     assert login.root("systemctl restart k3s-agent").status == 0
-    wait_for(lambda: show(login, "k3s-agent")["SubState"] == "auto-restart")
+    wait_until(lambda: show(login, "k3s-agent")["SubState"] == "auto-restart")
     state = show(login, "k3s-agent")
-    wait_for(lambda: int(show(login, "k3s-agent")["NRestarts"]) >= int(state["NRestarts"]) + 2)
+    wait_until(lambda: int(show(login, "k3s-agent")["NRestarts"]) >= int(state["NRestarts"]) + 2)
     key = "ActiveEnterTimestampMonotonic"
     assert int(show(login, "k3s-agent")[key]) > int(state[key])
     assert show(login, "k3s-agent")["Type"] == "exec"

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.lab.host_bench import Login, a_bench
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.lab]
 ARM = "systemd-run --unit=heal --on-active={} --timer-property=AccuracySec=1s /bin/sh -c '{}'"
@@ -36,13 +37,6 @@ def show(login, unit):
     return dict(line.partition("=")[::2] for line in text.splitlines())
 
 
-def wait_for(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
 def test_a_timer_runs_its_command_after_the_time(host, login):
     result = run_as_root(login, ARM.format(1, "echo fired; touch /root/fired"))
     assert result.status == 0
@@ -53,8 +47,8 @@ def test_a_timer_runs_its_command_after_the_time(host, login):
     assert show(login, "heal.service").items() >= {"ActiveState": "inactive"}.items()
     assert show(login, "heal.service")["LoadState"] == "loaded"
     assert not (host.root / "root/fired").exists()
-    wait_for((host.root / "root/fired").exists)
-    wait_for(lambda: show(login, "heal.timer")["LoadState"] == "not-found")
+    wait_until((host.root / "root/fired").exists)
+    wait_until(lambda: show(login, "heal.timer")["LoadState"] == "not-found")
     assert show(login, "heal.service")["LoadState"] == "not-found"
     assert "sh[" in run_as_root(login, "journalctl -u heal").out
     assert "fired\n" in run_as_root(login, "journalctl -u heal -o cat").out
@@ -62,9 +56,9 @@ def test_a_timer_runs_its_command_after_the_time(host, login):
 
 def test_what_a_timer_changes_is_in_the_audit_log(bench, host, login):
     run_as_root(login, ARM.format(0, "echo x > /etc/healed; systemctl restart k3s"))
-    wait_for(lambda: ("write", "/etc/healed") in bench.actions())
+    wait_until(lambda: ("write", "/etc/healed") in bench.actions())
     assert bench.actions()[0] == ("systemd-run", "heal.timer")
-    wait_for(lambda: ("restart", "k3s.service") in bench.actions())
+    wait_until(lambda: ("restart", "k3s.service") in bench.actions())
 
 
 def test_a_jump_of_the_clock_makes_minutes_pass(bench, host, login):
@@ -73,7 +67,7 @@ def test_a_jump_of_the_clock_makes_minutes_pass(bench, host, login):
     time.sleep(0.3)
     assert not (host.root / "root/fired").exists()
     bench.clock.jump(timedelta(minutes=1, seconds=1))
-    wait_for((host.root / "root/fired").exists)
+    wait_until((host.root / "root/fired").exists)
 
 
 def test_a_stopped_timer_never_goes_off(bench, host, login):
@@ -93,13 +87,13 @@ def test_a_stopped_timer_never_goes_off(bench, host, login):
 def test_a_timers_service_can_be_started_at_once(host, login):
     run_as_root(login, ARM.format(3600, "touch /root/fired"))
     assert run_as_root(login, "systemctl start heal.service").status == 0
-    wait_for((host.root / "root/fired").exists)
+    wait_until((host.root / "root/fired").exists)
     assert show(login, "heal.timer")["ActiveState"] == "active"
 
 
 def test_a_failed_service_stays_until_it_is_reset(login):
     run_as_root(login, ARM.format(0, "exit 7"))
-    wait_for(lambda: show(login, "heal.service")["ActiveState"] == "failed")
+    wait_until(lambda: show(login, "heal.service")["ActiveState"] == "failed")
     assert show(login, "heal.service").items() >= {"ExecMainStatus": "7"}.items()
     taken = run_as_root(login, ARM.format(0, "true"))
     assert (taken.status, "was already loaded" in taken.err) == (1, True)
@@ -148,7 +142,7 @@ def test_a_script_logs_to_the_journal(login):
 
 def test_what_a_timers_command_logs_is_its_units(login):
     run_as_root(login, ARM.format(0, "logger -t acrfleet healed"))
-    wait_for(lambda: "healed\n" in run_as_root(login, "journalctl -u heal -o cat").out)
+    wait_until(lambda: "healed\n" in run_as_root(login, "journalctl -u heal -o cat").out)
     assert run_as_root(login, "journalctl -t acrfleet -o cat").out == "healed\n"
 
 
@@ -159,7 +153,7 @@ def test_a_process_of_its_own_session_outlives_the_connection(bench, host, login
     other = Login(host)
     assert other.root(script).status == 0
     other.client.close()
-    wait_for((host.root / "root/late").exists)
+    wait_until((host.root / "root/late").exists)
     assert "done\n" in run_as_root(login, "journalctl -t late -o cat").out
 
 
@@ -184,9 +178,9 @@ def test_a_reboot_ends_processes_and_timers_and_starts_k3s_anew(bench, host, log
 
 def test_root_can_order_a_reboot(bench, host, login):
     assert login.run("sudo -n reboot").status in (0, -1)
-    wait_for(lambda: ("reboot", "oslo-1") in bench.actions())
-    wait_for(lambda: not login.client.get_transport().is_active())
-    wait_for(lambda: host.journal.boot == 1 and host.service.is_running)
+    wait_until(lambda: ("reboot", "oslo-1") in bench.actions())
+    wait_until(lambda: not login.client.get_transport().is_active())
+    wait_until(lambda: host.journal.boot == 1 and host.service.is_running)
 
 
 def test_round_trips_are_what_a_client_waits_for(host, login):

@@ -11,11 +11,11 @@ from fleet.outcomes import SiteEndpoint
 from fleet.pull_secrets import read_password, staging_name
 from fleet.sites import PullSecrets
 from tasks.pull_secrets import deliver_pull_secrets
-from tests.flows.nested import wait_until
 from tests.flows.pull_load import PullLoad, pulling
 from tests.tasks.rotation_process import Which
 from tests.tasks.rotation_runs import Rotations
 from tests.tasks.site_bench import REPOSITORIES, LabSites, SiteBench
+from tests.waiting import wait_until
 
 WANTED = PullSecrets(namespaces=("default",), namespace_labels={"team": "blue"})
 NAMES = ("default", "bridge")

@@ -8,12 +8,12 @@ from typing import Any
 from kubernetes import client, config
 
 from fleet.sites import Patience
-from tests.flows.nested import wait_until
 from tests.flows.pull_load import PullLoad
 from tests.flows.sync_site import BEFORE, STAGED, SyncSite
 from tests.tasks.rotation_runs import Rotations
 from tests.tasks.rotation_site import rotation_site
 from tests.tasks.site_bench import LabSites
+from tests.waiting import wait_until
 
 
 @dataclass

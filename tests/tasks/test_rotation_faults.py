@@ -10,10 +10,11 @@ import pytest
 
 from fleet.site_lease import LEASE
 from fleet.sites import PullSecrets
-from tests.flows.nested import connected_registry, wait_until
+from tests.flows.nested import connected_registry
 from tests.tasks.rotation_runs import Effect
 from tests.tasks.rotation_site import WANTED, RotationSite, SharedSites
 from tests.tasks.site_bench import lab_sites
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.lab,
