@@ -72,7 +72,14 @@ shift 9
 ca_file=$1 default_kubeconfig=$2 ctr=$3
 PATH=$PATH:/opt/rke2/bin
 ask_units
-short() { timeout 5 "$@" 2>/dev/null | head -n 1; }
+short() { timeout 15 "$@" 2>/dev/null | head -n 1; }
+say_version() {
+  key=$1
+  shift
+  answer=$(timeout 15 "$@" 2>/dev/null)
+  case $? in 124 | 143) say slow "$*" ;; esac
+  say "$key" "$(printf '%s\n' "$answer" | head -n 1)"
+}
 below() { case $1 in /*) echo "$1" ;; *) echo "$data/$1" ;; esac; }
 """
 
@@ -87,9 +94,9 @@ say systemd_run "$(command -v systemd-run)"
 say crictl "$(command -v crictl)"
 say selinux "$(cat /sys/fs/selinux/enforce 2>/dev/null)"
 for program in k3s rke2 containerd; do
-  command -v "$program" >/dev/null && say "version.$program" "$(short "$program" --version)"
+  command -v "$program" >/dev/null && say_version "version.$program" "$program" --version
 done
-command -v k0s >/dev/null && say version.k0s "$(short k0s version)"
+command -v k0s >/dev/null && say_version version.k0s k0s version
 for unit in {" ".join(UNITS)}; do
   TZ=UTC systemctl show -p {PROPERTIES} "$unit" 2>/dev/null | sed "s/^/$unit./"
 done
@@ -156,7 +163,7 @@ for template in "${config%/*}"/config*.toml.tmpl; do
   [ -f "$template" ] && say template "$template"
 done
 for program in "$data"/data/current/bin/containerd "$data"/bin/containerd; do
-  [ -x "$program" ] && say containerd "$(short "$program" --version)"
+  [ -x "$program" ] && say_version containerd "$program" --version
 done
 active=$(timeout 5 $ctr content active 2>/dev/null) &&
   say pulls "$(printf '%s\n' "$active" | sed 1d | grep -c .)"

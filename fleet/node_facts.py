@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from fleet.distributions import DISTRIBUTIONS, UNITS, Distribution, detect
+from fleet.host_errors import CommandTimedOutError
 from fleet.host_files import HostFile
 from fleet.hosts_toml import folder_names
 from fleet.restarts import ServiceState, parse_service
@@ -175,8 +176,17 @@ def parse_facts(
         node: The node's name, for messages.
         output: What the script said; a missing line is an unknown fact.
         distribution: The one whose places the script looked at.
+
+    Raises:
+        CommandTimedOutError: A program did not say its version in time: it is there, and nothing
+            may be concluded from what it did not say.
     """
     lines = parse_lines(output)
+    slow = last(lines, "slow")
+    if slow:
+        raise CommandTimedOutError(
+            f"{node}: `{slow}` gave no answer within 15 s; the node is very busy, or its disk slow"
+        )
     versions = _versions(lines)
     services = {unit: _service(unit, lines) for unit in UNITS}
     return NodeFacts(

@@ -10,6 +10,7 @@ import pytest
 
 from clients.host_facts_script import READ_FACTS, STARTED, facts_arguments
 from fleet.distributions import DISTRIBUTIONS, Distribution
+from fleet.host_errors import CommandTimedOutError
 from fleet.node_facts import CertsFolder, NodeFacts, parse_facts
 from lab.hosts.distributions import distribution_of
 from lab.hosts.registries import parse_registries
@@ -87,6 +88,22 @@ def test_a_host_is_read(shell: list[str], tmp_path: Path) -> None:
     assert facts.user
     assert abs(facts.now.timestamp() - tmp_path.stat().st_mtime) < 60
     assert facts.modes[f"{tmp_path}/registries.yaml"].startswith("644 ")
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+@pytest.mark.parametrize("status", [124, 143])
+def test_a_program_too_busy_to_say_its_version_is_no_missing_program(
+    shell: list[str], status: int, tmp_path: Path
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    # GNU's timeout ends with 124 when it has ended the program, that of busybox with 143.
+    (programs / "k3s").write_text(f"#!/bin/sh\nexit {status}\n")
+    (programs / "k3s").chmod(0o755)
+    distribution = a_host(tmp_path)
+    output = run(shell, distribution, f"{programs}:{os.environ['PATH']}")
+    with pytest.raises(CommandTimedOutError, match="oslo: `k3s --version` gave no answer within"):
+        parse_facts("oslo", output, distribution)
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
