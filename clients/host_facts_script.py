@@ -72,12 +72,14 @@ shift 9
 ca_file=$1 default_kubeconfig=$2 ctr=$3
 PATH=$PATH:/opt/rke2/bin
 ask_units
-short() { timeout 15 "$@" 2>/dev/null | head -n 1; }
+ask() {
+  answer=$(timeout 15 "$@" 2>/dev/null)
+  case $? in 124 | 143) say slow "$*" ;; esac
+}
 say_version() {
   key=$1
   shift
-  answer=$(timeout 15 "$@" 2>/dev/null)
-  case $? in 124 | 143) say slow "$*" ;; esac
+  ask "$@"
   say "$key" "$(printf '%s\n' "$answer" | head -n 1)"
 }
 below() { case $1 in /*) echo "$1" ;; *) echo "$data/$1" ;; esac; }
@@ -136,15 +138,11 @@ set -- $(df -Pi "$place" 2>/dev/null | tail -n 1); say free_inodes "${4-}"
 # plugins have a config_path too. `containerd config dump` follows imports and knows defaults.
 _CONTAINERD = r"""
 config=$(below "$config_toml")
-rendered() {
-  if [ "$name" = containerd ] && dump=$(timeout 5 containerd config dump 2>/dev/null) &&
-    [ -n "$dump" ]; then
-    printf '%s\n' "$dump"
-  else
-    cat "$config" 2>/dev/null
-  fi
-}
-[ "$name" = containerd ] && [ -n "$(short containerd config dump)" ] && say config_dump yes
+answer=
+[ "$name" != containerd ] || ask containerd config dump
+dump=$answer
+[ -z "$dump" ] || say config_dump yes
+rendered() { if [ -n "$dump" ]; then printf '%s\n' "$dump"; else cat "$config" 2>/dev/null; fi; }
 config_path=$(rendered | awk -v quote="'" '
   /^[ \t]*\[/ { table = $0; gsub(/[ \t"]/, "", table); gsub(quote, "", table) }
   table ~ /^\[plugins\.io\.containerd\.(grpc\.v1\.cri|cri\.v1\.images)\.registry\]/ &&
