@@ -25,7 +25,7 @@ from tasks.upstreams import Upstream
 
 R = TypeVar("R")
 _ITS_OWN = (PasswordSlotsTakenError, PasswordUnmarkedError, PullTargetMissingError)
-End = Rolled | RolledSync | FleetError
+_End = Rolled | RolledSync | FleetError
 
 
 @flow(name="rotate site", flow_run_name="rotate {site}", persist_result=False)
@@ -93,7 +93,7 @@ def rotate(run: SiteRun, upstream: Upstream, *, asked: bool) -> None:
     """
     site, login_server = run.site, upstream.facts.login_server
     probe = upstream.probe_image_of(site)
-    ends: list[End] = []
+    ends: list[_End] = []
     with (
         alone_at(run),
         open_site(site, upstream.cloud) as session,
@@ -130,5 +130,5 @@ def _or_held(roll: Callable[[], R]) -> R | FleetError:
         return error
 
 
-def _words(end: End) -> str:
+def _words(end: _End) -> str:
     return str(end) if isinstance(end, FleetError) else f"({end.message}.)"
