@@ -17,7 +17,7 @@ from fleet.history import DayFigures, History, history_key
 from fleet.records import record_key
 from fleet.results import Status
 from tests.builders import a_record
-from tests.many_sites import FLEET, write_document, write_fleet_file, write_storage
+from tests.many_sites import FLEET, names, write_document, write_fleet_file, write_storage
 
 COUNT, DAYS = 500, 100
 NASTY = "<script>alert('x')</script> & \"quotes\""
@@ -117,8 +117,8 @@ def test_a_page_of_chosen_sites_says_so_and_has_no_days_of_the_whole_fleet(folde
     ended = CliRunner().invoke(main, command)
     assert ended.exit_code == 0, ended.output
     text = Page(out.read_text()).text
-    count = len(set(re.findall(r"site-\d{3}", text)))
-    assert f"These are {count} of the fleet's {COUNT} sites." in text
+    assert set(re.findall(r"^site-\d{3}", text, re.MULTILINE)) == set(names(10))
+    assert f"These are 10 of the fleet's {COUNT} sites." in text
     assert "There are figures of one day" in text
 
 

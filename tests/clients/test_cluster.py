@@ -224,9 +224,9 @@ def test_an_api_that_is_down_for_a_while_is_found_again(
 ) -> None:
     assert cluster.is_ready()
     bench.loop.call(bench.lab.set_api_up, False)
-    wait_until(lambda: not cluster.is_ready())
+    wait_until(lambda: not cluster.is_ready(), 10)
     bench.loop.call(bench.lab.set_api_up, True)
-    wait_until(cluster.is_ready)
+    wait_until(cluster.is_ready, 10)
 
 
 def test_an_open_connection_has_no_key_file(bench: ClusterBench, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ class ScriptedAccess:
             found = self.azure.connected_registries.get(*self._where, self.name)
             return bool(found.properties["connectionState"] == state)
 
-        wait_until(is_so)
+        wait_until(is_so, 40)
 
     def share_token(self, other: str) -> None:
         """Have another connected registry accept this site's client token."""

@@ -3,6 +3,7 @@
 import json
 from base64 import b64decode
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,8 @@ def move_tags(lab: LabThread) -> tuple[str, str]:
     new = lab.call(registry.add_image, NAVIGATION, "1.6.0").digest
     content.tags["1.4.0"] = new
     del content.tags["1.5.0"]
-    wait_until(
-        lambda: "1.5.0" not in lab.world.sites["rotterdam"].edge.repositories[NAVIGATION].tags
-    )
+    copies = lab.world.sites["rotterdam"].edge
+    wait_until(lambda: "1.5.0" not in copies.repositories[NAVIGATION].tags, 60)
     return old, new
 
 
@@ -91,7 +91,8 @@ def start_pod(lab: LabThread, digest: str) -> None:
     body: dict[str, Any] = {"metadata": {"name": "bridge"}, "spec": {"containers": [container]}}
     with core_api(lab, "oslo") as core:
         core.create_namespaced_pod("default", body)
-        wait_until(lambda: core.read_namespaced_pod("bridge", "default").status.phase == "Running")
+        read = partial(core.read_namespaced_pod, "bridge", "default")
+        wait_until(lambda: read().status.phase == "Running", 60)
 
 
 def test_images_are_compared_and_last_known_figures_stay_when_a_site_goes_away(
@@ -218,4 +219,4 @@ def move_tag(lab: LabThread, site: str, tag: str) -> None:
     def held() -> dict[str, str]:
         return dict(lab.world.sites[site].edge.repositories[NAVIGATION].tags)
 
-    wait_until(lambda: held().get("9.0.0") == held().get(tag) == new)
+    wait_until(lambda: held().get("9.0.0") == held().get(tag) == new, 60)

@@ -3,6 +3,7 @@
 import re
 import time
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.lab.host_bench import a_bench
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.lab]
+soon = partial(wait_until, seconds=10)
 REGISTRIES = "/etc/rancher/k3s/registries.yaml"
 BROKEN = b"mirrors:\n  a.azurecr.io: endpoint: x\n"
 
@@ -55,8 +57,8 @@ def test_a_restart_takes_time_and_gives_a_new_invocation(bench):
 def test_a_restart_can_be_ordered_without_waiting(bench):
     login = bench.login(bench.host(restart_seconds=1.0))
     login.root("systemctl restart --no-block k3s")
-    wait_until(lambda: show(login)["ActiveState"] == "activating")
-    wait_until(lambda: show(login)["ActiveState"] == "active")
+    soon(lambda: show(login)["ActiveState"] == "activating")
+    soon(lambda: show(login)["ActiveState"] == "active")
 
 
 def test_only_root_restarts_a_service(bench):
@@ -78,10 +80,8 @@ def test_a_broken_file_fails_a_servers_restart_and_loops(bench):
         "Job for k3s.service failed because the control process exited with error code."
     )
     assert login.run("systemctl is-active k3s").out == "activating\n"
-    wait_until(lambda: int(show(login)["NRestarts"]) >= 2)
-    wait_until(
-        lambda: show(login).items() >= {"Result": "exit-code", "ExecMainStatus": "1"}.items()
-    )
+    soon(lambda: int(show(login)["NRestarts"]) >= 2)
+    soon(lambda: show(login).items() >= {"Result": "exit-code", "ExecMainStatus": "1"}.items())
     journal = login.root("journalctl -u k3s -n 50 --no-pager").out
     assert "level=fatal" in journal
     assert "yaml: line 2: mapping values are not allowed" in journal
@@ -94,14 +94,14 @@ def test_a_repaired_file_ends_the_loop_by_itself(bench):
     login.root(f"cat > {REGISTRIES}", BROKEN)
     login.root("systemctl restart k3s")
     login.root(f"rm {REGISTRIES}")
-    wait_until(lambda: show(login)["SubState"] == "running")
+    soon(lambda: show(login)["SubState"] == "running")
 
 
 def test_a_restart_by_hand_ends_the_count_of_restarts(bench):
     login = bench.login(bench.host())
     login.root(f"cat > {REGISTRIES}", BROKEN)
     login.root("systemctl restart k3s")
-    wait_until(lambda: int(show(login)["NRestarts"]) >= 1)
+    soon(lambda: int(show(login)["NRestarts"]) >= 1)
     login.root(f"rm {REGISTRIES}; systemctl restart k3s")
     assert show(login)["NRestarts"] == "0"
 
@@ -110,9 +110,9 @@ def test_an_agents_restart_succeeds_and_then_crashes(bench):
     login = bench.login(bench.host(role="agent"))
     login.root(f"cat > {REGISTRIES}", BROKEN)
     assert login.root("systemctl restart k3s-agent").status == 0
-    wait_until(lambda: show(login, "k3s-agent")["SubState"] == "auto-restart")
+    soon(lambda: show(login, "k3s-agent")["SubState"] == "auto-restart")
     state = show(login, "k3s-agent")
-    wait_until(lambda: int(show(login, "k3s-agent")["NRestarts"]) >= int(state["NRestarts"]) + 2)
+    soon(lambda: int(show(login, "k3s-agent")["NRestarts"]) >= int(state["NRestarts"]) + 2)
     key = "ActiveEnterTimestampMonotonic"
     assert int(show(login, "k3s-agent")[key]) > int(state[key])
     assert show(login, "k3s-agent")["Type"] == "exec"

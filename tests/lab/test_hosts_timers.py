@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.lab.host_bench import Login, a_bench
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.lab]
+soon = partial(wait_until, seconds=10)
 ARM = "systemd-run --unit=heal --on-active={} --timer-property=AccuracySec=1s /bin/sh -c '{}'"
 
 
@@ -47,8 +49,8 @@ def test_a_timer_runs_its_command_after_the_time(host, login):
     assert show(login, "heal.service").items() >= {"ActiveState": "inactive"}.items()
     assert show(login, "heal.service")["LoadState"] == "loaded"
     assert not (host.root / "root/fired").exists()
-    wait_until((host.root / "root/fired").exists)
-    wait_until(lambda: show(login, "heal.timer")["LoadState"] == "not-found")
+    soon((host.root / "root/fired").exists)
+    soon(lambda: show(login, "heal.timer")["LoadState"] == "not-found")
     assert show(login, "heal.service")["LoadState"] == "not-found"
     assert "sh[" in run_as_root(login, "journalctl -u heal").out
     assert "fired\n" in run_as_root(login, "journalctl -u heal -o cat").out
@@ -56,9 +58,9 @@ def test_a_timer_runs_its_command_after_the_time(host, login):
 
 def test_what_a_timer_changes_is_in_the_audit_log(bench, host, login):
     run_as_root(login, ARM.format(0, "echo x > /etc/healed; systemctl restart k3s"))
-    wait_until(lambda: ("write", "/etc/healed") in bench.actions())
+    soon(lambda: ("write", "/etc/healed") in bench.actions())
     assert bench.actions()[0] == ("systemd-run", "heal.timer")
-    wait_until(lambda: ("restart", "k3s.service") in bench.actions())
+    soon(lambda: ("restart", "k3s.service") in bench.actions())
 
 
 def test_a_jump_of_the_clock_makes_minutes_pass(bench, host, login):
@@ -67,7 +69,7 @@ def test_a_jump_of_the_clock_makes_minutes_pass(bench, host, login):
     time.sleep(0.3)
     assert not (host.root / "root/fired").exists()
     bench.clock.jump(timedelta(minutes=1, seconds=1))
-    wait_until((host.root / "root/fired").exists)
+    soon((host.root / "root/fired").exists)
 
 
 def test_a_stopped_timer_never_goes_off(bench, host, login):
@@ -87,13 +89,13 @@ def test_a_stopped_timer_never_goes_off(bench, host, login):
 def test_a_timers_service_can_be_started_at_once(host, login):
     run_as_root(login, ARM.format(3600, "touch /root/fired"))
     assert run_as_root(login, "systemctl start heal.service").status == 0
-    wait_until((host.root / "root/fired").exists)
+    soon((host.root / "root/fired").exists)
     assert show(login, "heal.timer")["ActiveState"] == "active"
 
 
 def test_a_failed_service_stays_until_it_is_reset(login):
     run_as_root(login, ARM.format(0, "exit 7"))
-    wait_until(lambda: show(login, "heal.service")["ActiveState"] == "failed")
+    soon(lambda: show(login, "heal.service")["ActiveState"] == "failed")
     assert show(login, "heal.service").items() >= {"ExecMainStatus": "7"}.items()
     taken = run_as_root(login, ARM.format(0, "true"))
     assert (taken.status, "was already loaded" in taken.err) == (1, True)
@@ -142,7 +144,7 @@ def test_a_script_logs_to_the_journal(login):
 
 def test_what_a_timers_command_logs_is_its_units(login):
     run_as_root(login, ARM.format(0, "logger -t acrfleet healed"))
-    wait_until(lambda: "healed\n" in run_as_root(login, "journalctl -u heal -o cat").out)
+    soon(lambda: "healed\n" in run_as_root(login, "journalctl -u heal -o cat").out)
     assert run_as_root(login, "journalctl -t acrfleet -o cat").out == "healed\n"
 
 
@@ -153,7 +155,7 @@ def test_a_process_of_its_own_session_outlives_the_connection(bench, host, login
     other = Login(host)
     assert other.root(script).status == 0
     other.client.close()
-    wait_until((host.root / "root/late").exists)
+    soon((host.root / "root/late").exists)
     assert "done\n" in run_as_root(login, "journalctl -t late -o cat").out
 
 
@@ -178,9 +180,9 @@ def test_a_reboot_ends_processes_and_timers_and_starts_k3s_anew(bench, host, log
 
 def test_root_can_order_a_reboot(bench, host, login):
     assert login.run("sudo -n reboot").status in (0, -1)
-    wait_until(lambda: ("reboot", "oslo-1") in bench.actions())
-    wait_until(lambda: not login.client.get_transport().is_active())
-    wait_until(lambda: host.journal.boot == 1 and host.service.is_running)
+    soon(lambda: ("reboot", "oslo-1") in bench.actions())
+    soon(lambda: not login.client.get_transport().is_active())
+    soon(lambda: host.journal.boot == 1 and host.service.is_running)
 
 
 def test_round_trips_are_what_a_client_waits_for(host, login):
